@@ -1,0 +1,107 @@
+"""FleetAgent: the ReAct agent a person talks to.
+
+dspy.ReAct's signatures, tools and predictors; its loop is written once, async, with a span for every step and tool,
+and it keeps one model call back, so that a spent budget or a broken tool still ends in an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import dspy
+
+from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError
+from fleet_rlm.core.events import Delta, Note
+from fleet_rlm.lm.metered import calling_as
+from fleet_rlm.rlm.scope import Scope
+from fleet_rlm.rlm.unreadable import Unreadable
+
+PRIVATE = ("_async_call_with_potential_trajectory_truncation",)
+"""Methods of dspy.ReAct called here, pinned by `tests/rlm/test_dspy_contract.py`."""
+
+OBSERVATION_CHARS = 20_000
+"""Characters of a tool's result that the agent reads; the trace keeps all."""
+
+INSTRUCTIONS = """\
+Answer the user's question about their data. `context` only describes the variables; their values are in a sandbox and
+can be very large. Read them through the tools, never guess what they hold. Put the evidence for the answer (quotes
+with their place, rows, figures) into the answer."""
+
+
+class FleetAgent(dspy.ReAct):
+    """The agent of one run.
+
+    Args:
+        scope: log, budget and models.
+        tools: async functions the agent may call; name, signature and docstring are what the model sees.
+        max_iters: steps before it must answer.
+    """
+
+    def __init__(self, scope: Scope, tools: list[Callable[..., Any]], max_iters: int = 12) -> None:
+        signature = dspy.Signature("question, context -> answer", INSTRUCTIONS)
+        super().__init__(signature, tools=tools, max_iters=max_iters)
+        self.scope = scope
+
+    async def aforward(self, **inputs: Any) -> dspy.Prediction:
+        """Decide, act, observe until finished.
+
+        Returns:
+            `answer`, `trajectory`, and `finished_early`: why it answered before it was done, or None.
+        """
+        trajectory: dict[str, Any] = {}
+        with self.scope.ledger.hold():
+            early = await self._act(trajectory, inputs)
+            if early is not None:
+                self.scope.log.emit(Note(level="warning", text=early))
+            with calling_as("answer", "finish"):
+                extracted = await self._async_call_with_potential_trajectory_truncation(
+                    self.extract, trajectory, **inputs
+                )
+        return dspy.Prediction(trajectory=trajectory, finished_early=early, **extracted)
+
+    async def _act(self, trajectory: dict[str, Any], inputs: dict[str, Any]) -> str | None:
+        unreadable = Unreadable(self.scope.log, self.scope.lm.model)
+        for index in range(self.max_iters):
+            spent = self.scope.ledger.nearly_spent()
+            if spent is not None:
+                return spent
+            with self.scope.log.span("step", f"step {index + 1}"):
+                try:
+                    with calling_as("decide", "step"):
+                        action = await self._async_call_with_potential_trajectory_truncation(
+                            self.react, trajectory, **inputs
+                        )
+                except BudgetExhausted as error:
+                    return str(error)
+                except dspy.AdapterParseError as error:
+                    _observe(trajectory, index, "", "(unreadable reply)", {}, unreadable.fault(error))
+                    continue
+                unreadable.was_read()
+                name, arguments = action.next_tool_name, action.next_tool_args or {}
+                self.scope.log.emit(Delta(channel="thought", text=action.next_thought or ""))
+                observation = "Completed." if name == "finish" else await self._call(name, arguments)
+                _observe(trajectory, index, action.next_thought, name, arguments, observation)
+                if name == "finish":
+                    return None
+        return f"all {self.max_iters} steps are used"
+
+    async def _call(self, name: str, arguments: dict[str, Any]) -> str:
+        """A tool's result, or its failure in words the model can act on."""
+        shown = json.dumps(arguments, ensure_ascii=False, default=repr)
+        try:
+            with self.scope.log.span("tool", name, input=shown) as span:
+                span.output = str(await self.tools[name].acall(**arguments))
+                return span.output[:OBSERVATION_CHARS]
+        except ModelError:
+            raise  # the next step would ask the same model
+        except (FleetError, TypeError, ValueError) as error:
+            return f"{name} failed: {error}"
+
+
+def _observe(trajectory: dict[str, Any], index: int, thought: Any, name: Any, arguments: Any, result: str) -> None:
+    trajectory[f"thought_{index}"] = thought
+    trajectory[f"tool_name_{index}"] = name
+    trajectory[f"tool_args_{index}"] = arguments
+    trajectory[f"observation_{index}"] = result

@@ -1,0 +1,92 @@
+"""The data a task is about: named values, described, and small ones as text.
+
+A `pathlib.Path` stands for the file or directory it names; everything else stands for itself.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fleet_rlm.core.errors import ContextError
+from fleet_rlm.core.events import Variable
+from fleet_rlm.rlm.describe import describe, type_name
+from fleet_rlm.sandbox.files import granted
+
+RESERVED = frozenset({"prompt", "llm_query", "llm_query_batched", "sub_rlm", "sub_rlm_batched", "SUBMIT", "print"})
+"""Names the sandbox itself uses."""
+
+
+def named(context: Any) -> dict[str, Any]:
+    """The context as name to value: a dict is that already, anything else is called `context`; None is no data.
+
+    Raises:
+        ContextError: a name is not a Python name or is taken, or a path cannot be read.
+    """
+    if context is None:
+        return {}
+    values = dict(context) if isinstance(context, dict) else {"context": context}
+    for name in values:
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+            raise ContextError(
+                f"{name!r} is not a Python name; context is a value, or a dict of variable name to value "
+                "(wrap a plain dict: context={'data': your_dict})"
+            )
+        if name in RESERVED or name.startswith("_"):
+            raise ContextError(f"the name {name!r} is used by the sandbox; rename the variable")
+    return {name: granted(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def described(values: Mapping[str, Any]) -> list[Variable]:
+    """What is told of the values, and all that is told."""
+    return [Variable(**describe(name, value)) for name, value in values.items()]
+
+
+def small_text(values: Mapping[str, Any], limit: int) -> str | None:
+    """All values as text if that is at most `limit` characters, else None. Costs no more than that for large ones."""
+    parts: list[str] = []
+    for name, value in values.items():
+        left = limit - sum(map(len, parts))
+        text = _text(value, left)
+        if text is None or len(text) + len(name) + 8 > left:
+            return None
+        parts.append(f"`{name}`:\n{text}\n\n")
+    return "".join(parts)
+
+
+def _text(value: Any, limit: int) -> str | None:
+    kind = type_name(value)
+    if isinstance(value, str):
+        return value if len(value) <= limit else None
+    if isinstance(value, (bytes, bytearray)):
+        return repr(bytes(value)) if len(value) <= limit else None
+    if kind in ("pandas.DataFrame", "pandas.Series"):
+        return value.to_csv() if value.size <= limit else None
+    if kind in ("pyarrow.Table", "pyarrow.RecordBatch"):
+        return value.to_pandas().to_csv() if value.num_rows * max(value.num_columns, 1) <= limit else None
+    if kind == "numpy.ndarray":
+        return repr(value.tolist()) if value.size <= limit else None
+    if hasattr(value, "file_sizes"):
+        sizes = value.file_sizes()
+        if sum(sizes.values()) + 40 * len(sizes) > limit:
+            return None
+        return "\n\n".join(f"--- {path}\n{value[path]}" for path in sizes)
+    if _items(value, limit) > limit:
+        return None
+    return repr(value)
+
+
+def _items(value: Any, limit: int) -> int:
+    """How large a nested value is, counted in characters and items, given up beyond `limit`."""
+    count, stack = 0, [value]
+    while stack and count <= limit:
+        item = stack.pop()
+        count += len(item) if isinstance(item, (str, bytes)) else 1
+        if isinstance(item, Mapping):
+            stack.extend(islice(item.values(), limit + 1))
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            stack.extend(islice(item, limit + 1))
+    return count

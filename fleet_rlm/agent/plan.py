@@ -1,0 +1,51 @@
+"""What a run would do and send first, without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from msgspec import to_builtins
+
+from fleet_rlm.agent.request import Request
+from fleet_rlm.core.events import Limits
+from fleet_rlm.rlm.describe import prompt_text
+
+_DOES = {
+    "direct": "ask the model once: the data fits one prompt",
+    "agent": "let the agent decide; it may delegate to a recursive language model",
+    "rlm_only": "let one recursive language model write code over the data",
+    "tools_only": "let the agent run code over the data, without recursion",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request, told in words."""
+
+    request: Request
+
+    def text(self) -> str:
+        """The plan as plain text: model, way of working, limits, and all that would be told of the data."""
+        asked = self.request
+        stand_in = " (a rule-based stand-in, not a language model)" if asked.lm.offline else ""
+        limits: Limits = asked.budget.limits()
+        told = {"calls": limits.calls, "tokens": limits.tokens, "usd": limits.usd, "seconds": limits.seconds}
+        budget = ", ".join(f"{value:g} {name}" for name, value in told.items() if value is not None) or "no limit"
+        lines = [
+            f"Question: {asked.task}",
+            f"Model:    {asked.lm.name}{stand_in}; sub-queries: {asked.sub_lm.name}",
+            f"Way:      {asked.mode} - {_DOES[asked.mode]}",
+            f"Budget:   {budget}; depth {limits.depth}, at most {limits.children} sub-RLMs",
+            f"Sandbox:  {'none is needed' if asked.mode == 'direct' else asked.sandbox}",
+            "",
+            "Sent to the model about your data"
+            + (", whole:" if asked.text is not None else " (nothing else leaves this machine unread by code):"),
+            asked.text if asked.text is not None else self._descriptions(),
+        ]
+        return "\n".join(lines).rstrip()
+
+    def _descriptions(self) -> str:
+        return "\n\n".join(prompt_text(to_builtins(variable)) for variable in self.request.context)
+
+    def __repr__(self) -> str:
+        return self.text()
+

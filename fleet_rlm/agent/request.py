@@ -1,0 +1,117 @@
+"""A task as it was asked, checked and resolved before anything is spent."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import dspy
+
+from fleet_rlm.agent.context import described, named, small_text
+from fleet_rlm.core.budget import Budget
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.events import Variable
+from fleet_rlm.core.settings import Settings
+from fleet_rlm.lm.resolve import Resolved, resolve_both
+from fleet_rlm.lm.windows import window
+from fleet_rlm.sandbox.registry import check_name
+
+Mode = Literal["auto", "rlm_only", "tools_only", "direct"]
+
+CELL_TIMEOUT = 120.0
+"""Seconds a cell may compute by default; a search over gigabytes takes some ten seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a run will do.
+
+    Attributes:
+        task: the question.
+        values: the data by name; paths are already opened.
+        context: the same data as it is described to the model.
+        text: the data as text if it is to be answered directly, else None.
+        mode: "direct", "rlm_only", "tools_only", or "agent" where "auto" chose the agent.
+        lm, sub_lm: the models.
+        budget: what the run may spend.
+        cell_timeout: seconds a cell may compute.
+        sandbox: the backend's name.
+        settings: the environment's settings.
+    """
+
+    task: str
+    values: dict[str, Any]
+    context: list[Variable]
+    text: str | None
+    mode: str
+    lm: Resolved
+    sub_lm: Resolved
+    budget: Budget
+    cell_timeout: float
+    sandbox: str
+    settings: Settings
+
+
+def request(
+    task: str,
+    *,
+    context: Any = None,
+    lm: str | dspy.BaseLM | None = None,
+    sub_lm: str | dspy.BaseLM | None = None,
+    mode: Mode = "auto",
+    budget: int | Budget | None = None,
+    timeout: float | None = None,
+    cell_timeout: float | None = None,
+    depth: int | None = None,
+    sandbox: str | None = None,
+) -> Request:
+    """Check and resolve everything that costs nothing.
+
+    Raises:
+        UserError: something cannot be carried out as written.
+        ModelError: a model or its key is missing.
+    """
+    if not isinstance(task, str) or not task.strip():
+        raise UserError("the question is empty; write what you want to know")
+    if mode not in get_args(Mode):
+        near = difflib.get_close_matches(str(mode), get_args(Mode), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"mode must be one of {', '.join(map(repr, get_args(Mode)))}, not {mode!r}{hint}")
+    settings = Settings.from_environ()
+    sandbox = sandbox or settings.sandbox
+    check_name(sandbox)
+    limits = budget if isinstance(budget, Budget) else Budget() if budget is None else Budget(calls=budget)
+    if timeout is not None:
+        limits = replace(limits, seconds=timeout)
+    if depth is not None:
+        limits = replace(limits, depth=depth)
+    if cell_timeout is not None and not cell_timeout > 0:
+        raise UserError(f"cell_timeout must be a number of seconds above 0, not {cell_timeout!r}")
+    model, sub_model = resolve_both(lm, sub_lm, settings)
+    values = named(context)
+    text = small_text(values, _direct_chars(model.lm, settings)) if mode in ("auto", "direct") else None
+    if mode == "direct" and text is None:
+        raise UserError(
+            f"the data does not fit one prompt (about {_direct_chars(model.lm, settings):,} characters); "
+            "use mode 'auto' or 'rlm_only'"
+        )
+    return Request(
+        task=task.strip(),
+        values=values,
+        context=described(values),
+        text=text,
+        mode="direct" if text is not None else "agent" if mode == "auto" else mode,
+        lm=model,
+        sub_lm=sub_model,
+        budget=limits,
+        cell_timeout=cell_timeout or CELL_TIMEOUT,
+        sandbox=sandbox,
+        settings=settings,
+    )
+
+
+def _direct_chars(lm: dspy.BaseLM, settings: Settings) -> int:
+    """Half the model's window at most: the answer and the instructions need room too."""
+    tokens = window(lm)
+    return settings.direct_chars if tokens is None else min(settings.direct_chars, int(tokens * 3.2 / 2))

@@ -1,0 +1,230 @@
+"""The runtime: a task becomes a run.
+
+`start` checks everything that costs nothing, binds a `Run`, and lets the work go on in the background; `run` and `arun`
+wait for it. The mode decides who works: "direct" asks the model once, "rlm_only" one recursive language model,
+"tools_only" the agent with plain code, "agent" the agent that may delegate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import dspy
+import msgspec
+
+from fleet_rlm.agent.agent import FleetAgent
+from fleet_rlm.agent.plan import Plan
+from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.tools import agent_tools
+from fleet_rlm.core.errors import BudgetExhausted, FleetError, RunFailed, RunStopped
+from fleet_rlm.core.events import Note, RunEnd, RunStart, SandboxState
+from fleet_rlm.core.log import RunLog
+from fleet_rlm.core.loop import submit
+from fleet_rlm.core.redaction import Redactor
+from fleet_rlm.core.run import Run
+from fleet_rlm.lm.metered import calling_as
+from fleet_rlm.rlm.children import answer_in
+from fleet_rlm.rlm.describe import prompt_text
+from fleet_rlm.rlm.scope import Scope
+from fleet_rlm.sandbox.base import Sandbox
+from fleet_rlm.sandbox.registry import sandbox_named
+
+
+def start(task: str, **options: Any) -> Run:
+    """Start a run and return it at once; no model has been called yet.
+
+    Takes the options of `run`.
+
+    Raises:
+        UserError, ModelError: the task cannot be carried out as written; nothing was started.
+    """
+    return begin(request(task, **options))
+
+
+def begin(asked: Request) -> Run:
+    """Start the run of a checked request."""
+    log, fault = _open_log(asked)
+    run = Run(log)
+    log.emit(
+        RunStart(
+            task=asked.task,
+            mode=asked.mode,
+            model=asked.lm.name,
+            sub_model=asked.sub_lm.name,
+            offline=asked.lm.offline,
+            budget=asked.budget.limits(),
+            context=asked.context,
+        )
+    )
+    if fault is not None:
+        log.emit(Note(level="warning", text=fault))
+    task: list[asyncio.Task[Any]] = []
+
+    async def supervised() -> None:
+        task.append(asyncio.current_task())  # type: ignore[arg-type]
+        await _supervise(asked, run)
+
+    async def cancel() -> None:
+        task[0].cancel()
+
+    run.attach(submit(supervised()), lambda: submit(cancel()))
+    return run
+
+
+def run(task: str, **options: Any) -> Run:
+    """Answer a question over data of any size, and block until it is answered.
+
+    Args:
+        task: the question.
+        context: a value (then named `context` in the sandbox) or a dict of variable name to value: str, bytes,
+            DataFrame, Series, Arrow table, ndarray, list, dict, or a `pathlib.Path` to a file or directory.
+        lm: a model name or a `dspy.LM`; by default what FLEET_LM or dspy says, else the rule-based stand-in.
+        sub_lm: the model of sub-queries and children; by default FLEET_SUB_LM, else `lm`.
+        mode: "auto" (direct if the data fits a prompt, else the agent), "rlm_only", "tools_only" or "direct".
+        budget: a number of model calls, or a `Budget`.
+        timeout: seconds for the whole run.
+        cell_timeout: seconds one cell of generated code may compute.
+        depth: levels of recursion: 0 no sub-queries, 1 sub-queries, 2 (default) sub-RLMs too.
+        sandbox: "local" (confined) or "process" (not confined).
+
+    Returns:
+        the `Run`; `run.answer` is the answer, `run.status` "ok", or "exhausted" where a limit forced an early answer.
+
+    Raises:
+        UserError, ModelError: as `start`.
+        FleetError: the run ended without an answer; `error.run` holds the trace.
+    """
+    started = start(task, **options)
+    try:
+        return started.wait()
+    except KeyboardInterrupt:
+        started.stop()
+        raise
+
+
+async def arun(task: str, **options: Any) -> Run:
+    """`run` for async code: cancelling it stops the run and keeps its trace."""
+    started = await asyncio.to_thread(start, task, **options)
+    try:
+        return await started
+    except asyncio.CancelledError:
+        started.stop()
+        raise
+
+
+def plan(task: str, **options: Any) -> Plan:
+    """What `run(task, **options)` would do and send first; no model is called and no sandbox started.
+
+    Raises:
+        UserError, ModelError: as `start`.
+    """
+    return Plan(request(task, **options))
+
+
+async def _supervise(asked: Request, run: Run) -> None:
+    log = run.log
+    scope = Scope.create(
+        log,
+        asked.budget,
+        asked.lm.lm,
+        asked.sub_lm.lm,
+        cell_timeout=asked.cell_timeout,
+    )
+    try:
+        with scope.active():
+            async with asyncio.timeout(asked.budget.seconds):
+                prediction = await _turn(asked, scope)
+    except BaseException as error:
+        raise _ended(run, error, asked) from error
+    else:
+        early = prediction.finished_early
+        log.emit(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
+    finally:
+        log.close()
+
+
+def _ended(run: Run, error: BaseException, asked: Request) -> FleetError:
+    """Close the log of a run that has no answer; returns what to raise."""
+    told: FleetError
+    if isinstance(error, asyncio.CancelledError):
+        status, told = "stopped", RunStopped("the run was stopped; its trace is kept")
+    elif isinstance(error, TimeoutError):
+        text = f"the run was cut off after {asked.budget.seconds:g} s without an answer; raise the timeout"
+        status, told = "exhausted", BudgetExhausted("seconds", text)
+    elif isinstance(error, BudgetExhausted):
+        status, told = "exhausted", error
+    elif isinstance(error, FleetError):
+        status, told = "failed", error
+    else:
+        status, told = "failed", RunFailed(f"the run failed: {type(error).__name__}: {error}")
+    told.run = run
+    run.log.emit(RunEnd(status=status, error_type=type(told).__name__, error=str(told)))  # type: ignore[arg-type]
+    return told
+
+
+async def _turn(asked: Request, scope: Scope) -> dspy.Prediction:
+    with scope.log.span("turn", asked.mode, input=asked.task) as span:
+        if asked.text is not None:
+            prediction = await _direct(asked)
+        else:
+            async with _opened(asked, scope) as sandbox:
+                prediction = await _worked(asked, scope, sandbox)
+        span.output = str(prediction.answer)
+        return prediction
+
+
+async def _direct(asked: Request) -> dspy.Prediction:
+    """One call: a plain model beats recursion on what it can read at once (arXiv 2512.24601, fig. 1)."""
+    predict = dspy.Predict(
+        dspy.Signature("question, context -> answer", "Answer the question from the context; quote your evidence.")
+    )
+    with calling_as("direct", "step"):
+        prediction = await predict.acall(question=asked.task, context=asked.text or "(no data was given)")
+    return dspy.Prediction(answer=prediction.answer, finished_early=None)
+
+
+async def _worked(asked: Request, scope: Scope, sandbox: Sandbox) -> dspy.Prediction:
+    names = list(asked.values)
+    if asked.mode == "rlm_only":
+        return await answer_in(scope, sandbox, asked.task, names, "rlm")
+    tools = agent_tools(scope, sandbox, names, may_delegate=asked.mode == "agent")
+    described = "\n\n".join(prompt_text(msgspec.to_builtins(variable)) for variable in asked.context)
+    return await FleetAgent(scope, tools).acall(question=asked.task, context=described)
+
+
+@asynccontextmanager
+async def _opened(asked: Request, scope: Scope) -> AsyncIterator[Sandbox]:
+    sandbox = sandbox_named(asked.sandbox)
+    try:
+        with scope.log.span("sandbox", asked.sandbox):
+            await sandbox.astart()
+            report = sandbox.isolation
+            scope.log.emit(
+                SandboxState(
+                    state="started",
+                    backend=asked.sandbox,
+                    tier=report.tier,
+                    guarantees=report.guarantees,
+                    missing=list(report.missing),
+                )
+            )
+            for name, value in asked.values.items():
+                await sandbox.aput(name, value)
+        yield sandbox
+    finally:
+        await sandbox.aclose()
+
+
+def _open_log(asked: Request) -> tuple[RunLog, str | None]:
+    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    redactor = Redactor({*asked.lm.secrets, *asked.sub_lm.secrets})
+    try:
+        return RunLog(run_id, asked.settings.home / "runs" / run_id, redactor), None
+    except OSError as error:
+        where = asked.settings.home / "runs"
+        return RunLog(run_id, redactor=redactor), f"the trace is kept in memory only: cannot write to {where} ({error})"

@@ -1,0 +1,218 @@
+"""One ledger per run, shared by the whole tree: what may be spent, what is, and who must stop.
+
+Reserve before, settle after: `admit` reserves a model call or says why not, `settle` books what it really used. Every
+loop that must end in an answer (the agent, each RLM) holds one call back with `hold`, so that exhaustion is news the
+loop can still answer to ("{FINISH}"), never a hang. Time ends in two steps: after `SOFT` of it only
+finishing calls are admitted, and at the end the run itself is cut off by whoever runs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from fleet_rlm.core.errors import BudgetExhausted, UserError
+from fleet_rlm.core.events import Limits, Usage
+
+FINISH = "finish with what you have"
+
+SOFT = 0.8
+"""Share of the time after which the model is asked to finish; the rest is for the finishing calls."""
+
+N = TypeVar("N", int, float)
+
+Purpose = Literal["step", "query", "finish"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a whole run may spend; None is unlimited.
+
+    Attributes:
+        calls: model calls, generations and sub-queries alike.
+        tokens: prompt and completion tokens together, as the provider reports them.
+        usd: estimated US dollars; needs a model whose price is known.
+        seconds: wall time.
+        depth: levels of recursion below the agent, as in arXiv 2512.24601: 0 allows no sub-calls, 1 sub-queries to a
+            plain model, 2 sub-RLMs whose code may again query models.
+        children: RLMs in the whole tree.
+    """
+
+    calls: int | None = 100
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    depth: int = 2
+    children: int | None = 64
+
+    def __post_init__(self) -> None:
+        for name, least in (("calls", 1), ("tokens", 1), ("depth", 0), ("children", 0)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise UserError(f"budget: {name} must be a whole number of at least {least}, not {value!r}")
+        for name in ("usd", "seconds"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
+                raise UserError(f"budget: {name} must be a number above 0, not {value!r}")
+
+    def limits(self) -> Limits:
+        """The same figures as they are written to the log."""
+        return Limits(**{name: getattr(self, name) for name in Limits.__struct_fields__})
+
+
+class Ledger:
+    """The live account of one run. Thread-safe.
+
+    Args:
+        budget: the limits.
+        on_change: called with (spent, remaining) after each booking.
+        clock: seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        on_change: Callable[[Limits, Limits], object] = lambda spent, remaining: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget
+        self._on_change = on_change
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.RLock()
+        self._calls = 0
+        self._reserved = 0
+        self._held = 0
+        self._usage = Usage(llm_calls=0, tokens_in=0, tokens_out=0, tokens_cached=0, cost_usd=0.0)
+        self._children = 0
+
+    def admit(self, purpose: Purpose, calls: int = 1) -> None:
+        """Reserve model calls, or refuse them all.
+
+        A "finish" call may use what its loop holds; "step" and "query" calls may not.
+
+        Raises:
+            BudgetExhausted: with a message that tells a model what to do instead.
+        """
+        with self._lock:
+            finishing = purpose == "finish"
+            refusal = self._refusal(calls, finishing)
+            if refusal is not None:
+                raise refusal
+            self._reserved += calls
+            if finishing:
+                self._held = max(0, self._held - calls)
+
+    def settle(self, usage: Usage | None) -> None:
+        """Book one admitted call; None when it was never made."""
+        with self._lock:
+            self._reserved -= 1
+            if usage is None:
+                return
+            self._calls += 1
+            self._usage += usage
+            if self.budget.usd is not None and usage.cost_usd is None:
+                raise UserError(
+                    "the price of this model is not known, so a limit in dollars cannot be kept; "
+                    "limit model calls instead (--budget N, or budget=N)"
+                )
+        self._on_change(self.spent(), self.remaining())
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep one call back for the finish of the loop inside.
+
+        Raises:
+            BudgetExhausted: there is not even one call left.
+        """
+        with self._lock:
+            refusal = self._refusal(1, finishing=False)
+            if refusal is not None:
+                raise refusal
+            self._held += 1
+            held = self._held
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held = min(self._held, held - 1)
+
+    def admit_child(self, depth: int) -> None:
+        """Count one sub-RLM at this level of recursion (1 is directly below the root).
+
+        Raises:
+            BudgetExhausted: the depth or the number of children is used up.
+        """
+        with self._lock:
+            if depth > max(self.budget.depth, 1):
+                raise BudgetExhausted(
+                    "depth", f"recursion depth {self.budget.depth} is reached; use llm_query here instead of sub_rlm"
+                )
+            if self.budget.children is not None and self._children >= self.budget.children:
+                raise BudgetExhausted(
+                    "children", f"all {self.budget.children} sub-RLMs of this run are used; use llm_query or plain code"
+                )
+            self._children += 1
+        self._on_change(self.spent(), self.remaining())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Wall time until the run is cut off."""
+        return None if self.budget.seconds is None else self.budget.seconds - (self._clock() - self._started)
+
+    def nearly_spent(self) -> str | None:
+        """A sentence for the model when it should finish now, else None."""
+        with self._lock:
+            refusal = self._refusal(1, finishing=False)
+        return None if refusal is None else str(refusal)
+
+    def spent(self) -> Limits:
+        """What is booked so far."""
+        usage = self._usage
+        known = usage.tokens_in is not None and usage.tokens_out is not None
+        return Limits(
+            calls=self._calls,
+            tokens=(usage.tokens_in or 0) + (usage.tokens_out or 0) if known else None,
+            usd=usage.cost_usd if usage.llm_calls else None,
+            seconds=round(self._clock() - self._started, 3),
+            children=self._children,
+        )
+
+    def remaining(self) -> Limits:
+        """What is left of each limit; None where there is none or it cannot be known."""
+        spent, budget = self.spent(), self.budget
+        return Limits(
+            calls=_left(budget.calls, self._calls + self._reserved),
+            tokens=_left(budget.tokens, spent.tokens),
+            usd=_left(budget.usd, spent.usd),
+            seconds=_left(budget.seconds, spent.seconds),
+            depth=budget.depth,
+            children=_left(budget.children, spent.children),
+        )
+
+    def _refusal(self, calls: int, finishing: bool) -> BudgetExhausted | None:
+        budget, spent = self.budget, self.spent()
+        if budget.calls is not None:
+            free = budget.calls - self._calls - self._reserved - (0 if finishing else self._held)
+            if calls > free:
+                what = f"{max(free, 0)} of {budget.calls} model calls are left"
+                asked = f", {calls} were asked for" if calls > 1 else ""
+                return BudgetExhausted("calls", f"budget: {what}{asked}; {FINISH}")
+        if finishing:
+            return None
+        if budget.tokens is not None and (spent.tokens or 0) >= budget.tokens:
+            return BudgetExhausted("tokens", f"budget: all {budget.tokens:,} tokens are used; {FINISH}")
+        if budget.usd is not None and (spent.usd or 0) >= budget.usd:
+            return BudgetExhausted("usd", f"budget: all ${budget.usd:g} are spent; {FINISH}")
+        if budget.seconds is not None and (spent.seconds or 0) >= SOFT * budget.seconds:
+            left = max(0.0, budget.seconds - (spent.seconds or 0))
+            return BudgetExhausted("seconds", f"budget: {left:.0f} s of time are left; {FINISH}")
+        return None
+
+
+def _left(limit: N | None, spent: N | None) -> N | None:
+    return None if limit is None or spent is None else max(limit - spent, limit - limit)

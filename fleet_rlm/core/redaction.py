@@ -1,0 +1,72 @@
+"""Secrets leave an event before anybody sees it.
+
+Known values first (those of environment variables whose name says secret), then shapes that only credentials have.
+Also makes every text encodable: lone surrogates, which no JSON or UTF-8 sink accepts, become U+FFFD.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from fleet_rlm.core.events import Event
+
+REDACTED = "[redacted]"
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
+_SHORTEST = 8
+"""Shorter values (a "1", a "true") would be cut out of ordinary text."""
+
+_SHAPES = re.compile(
+    r"\bsk-[A-Za-z0-9_-]{16,200}"
+    r"|\bgh[pousr]_[A-Za-z0-9]{20,200}"
+    r"|\bxox[abprs]-[A-Za-z0-9-]{10,200}"
+    r"|\bAKIA[0-9A-Z]{16}\b"
+    r"|\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}"
+    r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
+)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class Redactor:
+    """Replaces secrets in texts and events.
+
+    Args:
+        secrets: further values that must not appear, such as a key passed to a model.
+        environ: where secrets are looked up; the process's environment by default.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        values = {value for name, value in environ.items() if _SECRET_NAME.search(name)} | set(secrets)
+        known = sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def text(self, text: str) -> str:
+        """The text without secrets and lone surrogates."""
+        if self._known is not None:
+            text = self._known.sub(REDACTED, text)
+        text = _SHAPES.sub(REDACTED, text)
+        return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+    def value(self, value: Any) -> Any:
+        """The same value with every text inside cleaned."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.value(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(item) for item in value]
+        if isinstance(value, msgspec.Struct):
+            return msgspec.structs.replace(
+                value, **{name: self.value(getattr(value, name)) for name in value.__struct_fields__}
+            )
+        return value
+
+    def clean(self, event: Event) -> Event:
+        """A copy of the event that is safe to show."""
+        return self.value(event)  # type: ignore[no-any-return]

@@ -1,0 +1,194 @@
+"""A run: the view over one log, and the handle that stops it.
+
+Everything here is derived from the log, so a `Run` read back from JSONL shows the same tree as the live one did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_rlm.core import events as ev
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.frame import spans_frame
+from fleet_rlm.core.log import RunLog
+from fleet_rlm.core.tree import Tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Spending:
+    """The ledger of a run; None is unlimited or unknown, `seconds` are wall time, `usd` US dollars."""
+
+    spent: ev.Limits
+    remaining: ev.Limits
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What stood between generated code and the user's machine.
+
+    Attributes:
+        backend: the sandbox's name.
+        tier: how strong it is: "confined+ns", "confined", "process".
+        guarantees: what was guaranteed, with the mechanism that enforces it.
+        missing: what was not protected.
+    """
+
+    backend: str
+    tier: str
+    guarantees: dict[str, str]
+    missing: tuple[str, ...]
+
+
+class Run:
+    """The execution of one task.
+
+    Attributes:
+        id: the run's name.
+        log: its events; subscribe to watch it live.
+        tree: the recursion tree as far as the events tell; grows while the run is on.
+    """
+
+    def __init__(self, log: RunLog) -> None:
+        self.id = log.run
+        self.log = log
+        self.tree = Tree()
+        log.subscribe(self.tree.apply, since=0)
+        self._future: concurrent.futures.Future[Any] | None = None
+        self._stop: Callable[[], object] = lambda: None
+
+    def attach(self, future: concurrent.futures.Future[Any], stop: Callable[[], object]) -> None:
+        """Bind the work behind this run; called once by whoever starts it."""
+        self._future, self._stop = future, stop
+
+    @property
+    def task(self) -> str:
+        """The question as it was asked."""
+        return self.tree.start.task if self.tree.start else ""
+
+    @property
+    def status(self) -> str:
+        """"running", "ok", "exhausted" (a limit was reached), "stopped" (by the user) or "failed"."""
+        return self.tree.status
+
+    @property
+    def answer(self) -> Any:
+        """The answer, or None while there is none."""
+        return self.tree.end.answer if self.tree.end else None
+
+    @property
+    def error(self) -> str | None:
+        """One sentence on why there is no full answer."""
+        return self.tree.end.error if self.tree.end else None
+
+    @property
+    def offline(self) -> bool:
+        """True when the rule-based stand-in answered, not a language model."""
+        return bool(self.tree.start and self.tree.start.offline)
+
+    @property
+    def usage(self) -> ev.Usage:
+        """What all model calls of the tree used; a figure the provider did not report is None."""
+        return self.tree.usage
+
+    @property
+    def budget(self) -> Spending:
+        """What is spent of the run's limits and what remains."""
+        last, limits = self.tree.budget, self.tree.start.budget if self.tree.start else ev.Limits()
+        return Spending(last.spent, last.remaining) if last else Spending(ev.Limits(calls=0, children=0), limits)
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """What protected the user from the generated code; None where none was run."""
+        seen = self.tree.sandbox
+        return Isolation(seen.backend, seen.tier, seen.guarantees, tuple(seen.missing)) if seen else None
+
+    @property
+    def artifacts(self) -> list[ev.Artifact]:
+        """Files and oversized values the run kept, in order."""
+        return list(self.tree.artifacts.values())
+
+    def events(self, since: int = 0) -> list[ev.Event]:
+        """The events with `seq >= since`, in order."""
+        return self.log.events_since(since)
+
+    def spans(self) -> pd.DataFrame:
+        """One row per span; the columns are documented in `fleet_rlm.core.frame`."""
+        return spans_frame(self.tree)
+
+    def stop(self) -> None:
+        """Ask the run to end now; returns at once. The trace is kept, and `status` becomes "stopped"."""
+        self._stop()
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Block until the run has ended.
+
+        Raises:
+            FleetError: the run failed, was stopped, or exhausted its budget without an answer; `error.run` is this run.
+            TimeoutError: it is still running after `timeout` seconds.
+        """
+        if self._future is not None:
+            try:
+                self._future.result(timeout)
+            except concurrent.futures.TimeoutError as error:
+                if self._future.done():
+                    raise
+                raise TimeoutError(f"run {self.id} is still running after {timeout:g} s") from error
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        return self._finished().__await__()
+
+    async def _finished(self) -> Run:
+        if self._future is not None:
+            await asyncio.shield(asyncio.wrap_future(self._future))  # leaving early must not end the run
+        return self
+
+    def to_jsonl(self, path: str | Path) -> Path:
+        """Write the log, one event per line; `Run.from_jsonl` reads it back."""
+        path = Path(path)
+        path.write_bytes(b"".join(ev.encode(event) + b"\n" for event in self.events()))
+        return path
+
+    @classmethod
+    def from_jsonl(cls, path: str | Path) -> Run:
+        """The run of a log file.
+
+        Raises:
+            UserError: the file cannot be read or is not a gap-free fleet-rlm log.
+        """
+        try:
+            with open(path, "rb") as lines:
+                return cls(RunLog.read(iter(lines)))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise UserError(f"{path} is not a complete fleet-rlm log: {error}") from error
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write `spans()` as Parquet."""
+        self.spans().to_parquet(path)
+        return Path(path)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a self-contained report (no scripts from elsewhere, readable without a kernel)."""
+        from fleet_rlm.core.report import html_page
+
+        Path(path).write_text(html_page(self.tree), encoding="utf-8")
+        return Path(path)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from fleet_rlm.core.report import mimebundle
+
+        return mimebundle(self.tree)
+
+    def __repr__(self) -> str:
+        spans, calls = len(self.tree.spans), self.usage.llm_calls
+        return f"Run({self.task[:60]!r}, status={self.status!r}, spans={spans}, llm_calls={calls})"

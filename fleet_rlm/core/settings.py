@@ -1,0 +1,67 @@
+"""What the environment sets, read once per run and in one place.
+
+Every field is named with its variable; `%fleet config` and `fleet doctor` show them. Models and their keys are
+resolved in `fleet_rlm.lm.resolve`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from fleet_rlm.core.errors import UserError
+
+
+def _home() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("fleet-rlm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of this process.
+
+    Attributes:
+        lm: FLEET_LM, the model that answers.
+        sub_lm: FLEET_SUB_LM, the model of sub-queries and children; the same model if unset.
+        sandbox: FLEET_SANDBOX, where generated code runs.
+        home: FLEET_HOME, where the logs and artifacts of runs are kept.
+        direct_chars: FLEET_DIRECT_CHARS, the largest context in characters that is answered without recursion.
+    """
+
+    lm: str | None = None
+    sub_lm: str | None = None
+    sandbox: str = "local"
+    home: Path = field(default_factory=_home)
+    direct_chars: int = 24_000
+
+    VARIABLES: ClassVar[dict[str, str]] = {
+        "lm": "FLEET_LM",
+        "sub_lm": "FLEET_SUB_LM",
+        "sandbox": "FLEET_SANDBOX",
+        "home": "FLEET_HOME",
+        "direct_chars": "FLEET_DIRECT_CHARS",
+    }
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings of an environment, the process's own by default.
+
+        Raises:
+            UserError: a variable holds something that cannot be used; the message names it.
+        """
+        environ = os.environ if environ is None else environ
+        given = {name: environ[variable] for name, variable in cls.VARIABLES.items() if environ.get(variable)}
+        values: dict[str, object] = dict(given)
+        if "home" in given:
+            values["home"] = Path(given["home"]).expanduser()
+        if "direct_chars" in given:
+            chars = given["direct_chars"]
+            if not chars.isdigit():
+                raise UserError(f"FLEET_DIRECT_CHARS must be a whole number of characters, not {chars!r}")
+            values["direct_chars"] = int(chars)
+        return cls(**values)  # type: ignore[arg-type]

@@ -1,0 +1,114 @@
+"""A dspy language model whose every call is admitted, traced and booked.
+
+Wraps any `dspy.LM` without changing it. Each call is one `llm` span: the exact messages sent, the reply, what it used
+and what it cost if that is known. Who calls says in which role, so that the ledger can keep a finishing call back.
+Calls are coroutines only: cancelling the task cancels the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Any
+
+import dspy
+
+from fleet_rlm.core.budget import Ledger, Purpose
+from fleet_rlm.core.events import Usage
+from fleet_rlm.core.log import RunLog
+from fleet_rlm.lm.explain import explain
+
+_role: contextvars.ContextVar[tuple[str, Purpose]] = contextvars.ContextVar("fleet_rlm_role", default=("call", "step"))
+
+
+@contextlib.contextmanager
+def calling_as(role: str, purpose: Purpose) -> Iterator[None]:
+    """Name the model calls made inside, and say whether they may use the budget held for finishing."""
+    token = _role.set((role, purpose))
+    try:
+        yield
+    finally:
+        _role.reset(token)
+
+
+class MeteredLM(dspy.BaseLM):
+    """`inner` with admission before, a span around, and booking after each call.
+
+    Args:
+        inner: the model to call.
+        log: where the spans go.
+        ledger: the run's budget.
+    """
+
+    def __init__(self, inner: dspy.BaseLM, log: RunLog, ledger: Ledger) -> None:
+        super().__init__(model=inner.model, model_type=inner.model_type)
+        self.inner = inner
+        self.kwargs = inner.kwargs
+        self.cache = inner.cache
+        self._log = log
+        self._ledger = ledger
+
+    supports_function_calling = property(lambda self: self.inner.supports_function_calling)
+    supports_reasoning = property(lambda self: self.inner.supports_reasoning)
+    supports_response_schema = property(lambda self: self.inner.supports_response_schema)
+    supported_params = property(lambda self: self.inner.supported_params)
+
+    def __call__(self, prompt: str | None = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        raise TypeError("this model is called from inside a run; use the async form (acall)")
+
+    async def acall(self, prompt: str | None = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """One model call.
+
+        Raises:
+            BudgetExhausted: the call was not admitted, and not made.
+            ModelError: the model could not be reached or refused; says why in one sentence.
+            dspy.ContextWindowExceededError: the prompt is too long for the model.
+        """
+        role, purpose = _role.get()
+        self._ledger.admit(purpose)
+        usage = None
+        try:
+            with self._log.span("llm", role, input=render(prompt, messages), attrs={"model": self.model}) as span:
+                one = self.inner.copy()  # its history holds exactly this call, with usage and price
+                with dspy.context(disable_history=False, send_stream=None):
+                    usage = Usage(llm_calls=1)
+                    try:
+                        outputs = await one.acall(prompt, messages=messages, **kwargs)
+                    except dspy.ContextWindowExceededError:
+                        raise
+                    except Exception as error:
+                        raise explain(error, self.model) from error
+                    finally:
+                        span.usage = usage
+                usage = span.usage = _usage(one.history[-1]) if one.history else usage
+                span.output = _text(outputs)
+        finally:
+            self._ledger.settle(usage)
+        return outputs
+
+
+def render(prompt: str | None, messages: list[dict[str, Any]] | None) -> str:
+    """The request as a person reads it: one block per message, headed by its role."""
+    if not messages:
+        return prompt or ""
+    return "\n\n".join(f"[{message['role']}]\n{_text([message.get('content')])}" for message in messages)
+
+
+def _text(outputs: Any) -> str:
+    parts = [part.get("text") if isinstance(part, dict) else part for part in outputs or []]
+    return "\n".join(part if isinstance(part, str) else repr(part) for part in parts if part is not None)
+
+
+def _usage(entry: dict[str, Any]) -> Usage:
+    """What one history entry of dspy says was used; nothing said stays unknown."""
+    told = entry.get("usage") or {}
+    details = told.get("prompt_tokens_details") or {}
+    cached = details.get("cached_tokens") if isinstance(details, dict) else getattr(details, "cached_tokens", None)
+    return Usage(
+        llm_calls=1,
+        tokens_in=told.get("prompt_tokens"),
+        tokens_out=told.get("completion_tokens"),
+        tokens_cached=cached,
+        cost_usd=entry.get("cost"),
+    )

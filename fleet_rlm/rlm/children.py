@@ -1,0 +1,142 @@
+"""Children: the two doors to a recursive RLM, both on forks and both on the run's budget.
+
+`delegate` is the agent's door: a fork of the run's sandbox, between cells; `answer_in` is the same without the fork.
+`sub_rlm` and `sub_rlm_batched` are the doors of code in a sandbox: a fork of the calling cell, so the child starts with
+its parent's variables. A child gets an RLM of its own, one level deeper; what goes wrong in it is an exception in
+whoever called, with the reason.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import dspy
+
+from fleet_rlm.core.errors import FleetError
+from fleet_rlm.core.log import current_span
+from fleet_rlm.rlm import describe as describe_module
+from fleet_rlm.rlm.engine import FleetRLM
+from fleet_rlm.rlm.prompts import sandbox_instructions
+from fleet_rlm.rlm.queries import query_tools
+from fleet_rlm.rlm.scope import Scope
+from fleet_rlm.sandbox.base import ForkingTool, Sandbox
+
+Fork = Callable[[], Awaitable[Sandbox]]
+
+
+class ChildFailed(FleetError):
+    """A child ended without an answer; the message says why."""
+
+
+def fill(scope: Scope, sandbox: Sandbox, names: list[str]) -> None:
+    """Give a sandbox the functions its code may call, with `names` as the inputs a child falls back to."""
+    sandbox.tools = query_tools(scope)
+    if _level() < scope.ledger.budget.depth:
+        sandbox.tools |= {
+            "sub_rlm": ForkingTool(_sub_rlm(scope, names)),
+            "sub_rlm_batched": ForkingTool(_sub_rlm(scope, names), batched=True),
+        }
+
+
+def build_delegate_child(scope: Scope, names: list[str]) -> FleetRLM:
+    """The RLM the agent delegates to: reads the variables `names`."""
+    return _build(scope, names)
+
+
+def build_recursive_subquery_rlm(scope: Scope, names: list[str]) -> FleetRLM:
+    """The RLM below an RLM: reads the variables `names` of its fork, on the sub-model."""
+    child = _build(scope, names)
+    child.set_lm(scope.sub_lm)
+    return child
+
+
+def _build(scope: Scope, names: list[str]) -> FleetRLM:
+    signature = f"{', '.join(['prompt', *names])} -> answer"
+    recursive = _level() < scope.ledger.budget.depth
+    return FleetRLM(signature, scope=scope, instructions=sandbox_instructions(scope, recursive=recursive))
+
+
+async def answer_in(scope: Scope, sandbox: Sandbox, query: str, names: list[str], door: str) -> dspy.Prediction:
+    """Answer `query` by an RLM over the variables `names` of `sandbox`, one level of recursion deeper.
+
+    Args:
+        door: how it was reached, the name of its span.
+
+    Returns:
+        the prediction: `answer`, `trajectory`, `finished_early`.
+    """
+    with scope.log.span("rlm", door, input=query, deeper=True) as span:
+        scope.ledger.admit_child(_level())
+        prediction = await _answer(scope, sandbox, query, names, build_delegate_child)
+        span.output = str(prediction.answer)
+        return prediction
+
+
+async def delegate(
+    scope: Scope, sandbox: Sandbox, query: str, names: list[str], extra: dict[str, Any]
+) -> dspy.Prediction:
+    """`answer_in` a fork of `sandbox`, which sees the values of `extra` besides."""
+    child = await sandbox.afork()
+    try:
+        for name, value in extra.items():
+            await child.aput(name, value)
+        names = [*names, *(name for name in extra if name not in names)]
+        return await answer_in(scope, child, query, names, "delegate_to_rlm")
+    finally:
+        await child.aclose()
+
+
+def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
+    async def sub_rlm(fork: Fork, prompt: str, context_given: bool = False) -> Any:
+        level = _level() + 1
+        scope.ledger.admit_child(level)
+        inputs = ["context"] if context_given else names
+        async with scope.siblings[level]:
+            with scope.log.span("rlm", "sub_rlm", input=prompt, deeper=True) as span:
+                child = await fork()
+                try:
+                    prediction = await _answer(scope, child, prompt, inputs, build_recursive_subquery_rlm)
+                except FleetError as error:
+                    raise ChildFailed(f"the sub-RLM ended without an answer: {error}") from error
+                finally:
+                    await child.aclose()
+                span.output = str(prediction.answer)
+                return prediction.answer
+
+    return sub_rlm
+
+
+async def _answer(
+    scope: Scope, sandbox: Sandbox, query: str, names: list[str], build: Callable[[Scope, list[str]], FleetRLM]
+) -> dspy.Prediction:
+    await sandbox.aput("prompt", query)
+    fill(scope, sandbox, names)
+    question = {"name": "prompt", "type": "str", "size": f"{len(query):,} characters; the question", "preview": query}
+    variables = [question, *await describe_in(sandbox, names)]
+    return await build(scope, names).acall(sandbox=sandbox, variables=variables)
+
+
+async def describe_in(sandbox: Sandbox, names: list[str]) -> list[dict[str, str]]:
+    """Descriptions of variables as they are inside a sandbox, by the same code that describes them outside."""
+    source = inspect.getsource(describe_module)
+    code = (
+        f"def _fleet_describe(names, values, source):\n"
+        f"    space = {{'__name__': '_fleet_describe'}}\n"
+        f"    exec(source, space)\n"
+        f"    return [space['describe'](name, values[name]) for name in names]\n"
+        f"_fleet_described = _fleet_describe({names!r}, globals(), {source!r})\n"
+        f"del _fleet_describe"
+    )
+    result = await sandbox.aexecute(code)
+    if result.error is not None:
+        raise ChildFailed(f"the child's variables cannot be described: {result.error.message}")
+    described = await sandbox.aget("_fleet_described")
+    return json.loads(described) if isinstance(described, str) else described  # type: ignore[no-any-return]
+
+
+def _level() -> int:
+    span = current_span()
+    return span.depth if span else 0

@@ -1,0 +1,240 @@
+"""FleetRLM: dspy.RLM over a sandbox that already holds the data.
+
+Prompts, signatures, typed SUBMIT and the two optimisable predictors (`generate_action`, `extract`) are dspy's. The
+loop around them is ours, because dspy's blocks its event loop for every cell, sends every input at every iteration and
+loses the trajectory on any fault: here values were sent once and are described, cells are awaited and keep everything
+they printed, each iteration is a span, an unreadable reply is asked again with the fault named, a prompt that outgrows
+the window is shortened, and a nearly spent budget ends in an answer from what is known.
+
+The private dspy names this relies on are in `PRIVATE`, pinned by `tests/rlm/test_dspy_contract.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import dspy
+from dspy.predict.rlm import _strip_code_fences
+from dspy.primitives.repl_types import REPLEntry, REPLHistory
+
+from fleet_rlm.core.errors import BudgetExhausted, ModelError
+from fleet_rlm.core.events import Delta, Display, Note
+from fleet_rlm.core.log import Span
+from fleet_rlm.lm.metered import calling_as
+from fleet_rlm.rlm.describe import prompt_text
+from fleet_rlm.rlm.scope import Scope
+from fleet_rlm.rlm.unreadable import Unreadable
+from fleet_rlm.sandbox.base import CellResult, Sandbox
+
+PRIVATE = (
+    "_action_signature_for_current_factory",
+    "_process_execution_result",
+    "_get_output_fields_info",
+)
+"""Methods of dspy.RLM called here, besides `_strip_code_fences`; dspy 3.4 has no public seam for them."""
+
+STALLED = 3
+"""Identical cells with identical output in a row before the loop is ended."""
+
+LIVE_AFTER = 0.5
+"""Seconds after which a cell's output is also streamed; shorter cells are told by their result alone."""
+
+SHORTENED_TO = (2_000, 500, 100)
+"""Characters left of older outputs at each attempt to fit the window."""
+
+KEPT_WHOLE = 3
+"""Latest outputs left whole, except at the last attempt."""
+
+
+class FleetRLM(dspy.RLM):
+    """A recursive language model over one sandbox.
+
+    Args:
+        signature: inputs and outputs, `prompt, context -> answer` by default.
+        scope: log, budget and models of the run this belongs to.
+        instructions: what the model is told about the sandbox and its functions.
+        max_iters: turns of the loop before an answer is extracted from what is known.
+        max_output_chars: characters of a cell's output shown to the model; the trace keeps all.
+    """
+
+    def __init__(
+        self,
+        signature: Any = "prompt, context -> answer",
+        *,
+        scope: Scope,
+        instructions: str = "",
+        max_iters: int = 20,
+        max_output_chars: int = 10_000,
+    ) -> None:
+        calls = scope.ledger.remaining().calls
+        super().__init__(
+            signature,
+            max_iters=max_iters,
+            max_llm_calls=calls if calls is not None else 1_000_000,
+            max_output_chars=max_output_chars,
+        )
+        self.scope = scope
+        action = self._action_signature_for_current_factory(SimpleNamespace(execution_instructions=instructions), "")
+        text = action.instructions.replace("~500K char capacity", _capacity(scope))
+        self.generate_action.signature = action.with_instructions(text)
+
+    async def aforward(self, *, sandbox: Sandbox, variables: list[dict[str, str]]) -> dspy.Prediction:
+        """Run the loop in a sandbox whose namespace already holds every input and function.
+
+        Args:
+            sandbox: started and filled.
+            variables: the inputs as `describe` describes them.
+
+        Returns:
+            the outputs of the signature, `trajectory`, and `finished_early`: why it ended before SUBMIT, or None.
+
+        Raises:
+            BudgetExhausted: not even the finishing call is left.
+            ModelError: the model failed, or gave nothing readable five times in a row.
+        """
+        sandbox.output_fields = self._get_output_fields_info()
+        loop = _Loop(self, sandbox, [prompt_text(variable) for variable in variables])
+        with self.scope.ledger.hold():
+            return await loop.run()
+
+    def forward(self, **inputs: Any) -> dspy.Prediction:
+        """Not offered: a run is async inside; use `fleet_rlm.run` for the blocking form."""
+        raise TypeError("FleetRLM runs inside a run; call fleet_rlm.run(...) or await rlm.acall(...)")
+
+
+class _Loop:
+    """One execution of an RLM: the history, and what ends or mends an iteration."""
+
+    def __init__(self, rlm: FleetRLM, sandbox: Sandbox, described: list[str]) -> None:
+        self.rlm = rlm
+        self.scope = rlm.scope
+        self.sandbox = sandbox
+        self.described = described
+        self.outputs = list(rlm.signature.output_fields)
+        self.history = REPLHistory(max_output_chars=rlm.max_output_chars)
+        self.unreadable = Unreadable(self.scope.log, self.scope.lm.model)
+        self.stalled = 0
+
+    async def run(self) -> dspy.Prediction:
+        for iteration in range(1, self.rlm.max_iters + 1):
+            with self.scope.log.span("iteration", f"{iteration}/{self.rlm.max_iters}") as span:
+                step = await self.iterate(f"{iteration}/{self.rlm.max_iters}")
+                if isinstance(step, dspy.Prediction):
+                    span.output = "submitted" if step.finished_early is None else "finished early"
+                    return step
+                self.history = step
+        return await self.finish(f"all {self.rlm.max_iters} iterations are used")
+
+    async def iterate(self, label: str) -> dspy.Prediction | REPLHistory:
+        spent = self.scope.ledger.nearly_spent()
+        if spent is not None:
+            return await self.finish(spent)
+        try:
+            action = await self.ask(
+                self.rlm.generate_action, ("action", "step"), variables_info=self.described, iteration=label
+            )
+            code = _strip_code_fences(action.code or "")
+        except BudgetExhausted as error:
+            return await self.finish(str(error))
+        except (dspy.AdapterParseError, SyntaxError) as error:
+            fault = f"[Error] {self.unreadable.fault(error)}\nReply again with `reasoning` and `code`."
+            return self.history.append(reasoning="", code="", output=fault)
+        self.unreadable.was_read()
+        self.scope.log.emit(Delta(channel="thought", text=action.reasoning or ""))
+        result = await run_cell(self.scope, self.sandbox, code)
+        if self.is_stalled(code, result):
+            return await self.finish(f"the same cell gave the same output {STALLED + 1} times in a row")
+        outcome: Any = result.text()
+        if result.submitted is not None:
+            outcome = dspy.FinalOutput(result.submitted)
+        elif result.error is not None:
+            outcome = f"[Error] {outcome}"
+        step = self.rlm._process_execution_result(action, code, outcome, self.history, self.outputs)
+        if isinstance(step, dspy.Prediction):
+            step.finished_early = None
+        return step
+
+    async def finish(self, reason: str) -> dspy.Prediction:
+        """Extract the outputs from the work so far, with the call that was held back for it."""
+        self.scope.log.emit(Note(level="warning", text=reason))
+        self.history = self.history.append(reasoning="", code="", output=f"[Stopped here] {reason}")
+        extracted = await self.ask(self.rlm.extract, ("extract", "finish"), variables_info=self.described)
+        return dspy.Prediction(
+            trajectory=[entry.model_dump() for entry in self.history],
+            final_reasoning="extracted from the work so far",
+            finished_early=reason,
+            **{name: getattr(extracted, name) for name in self.outputs},
+        )
+
+    async def ask(self, predictor: Any, role: tuple[str, Any], **inputs: Any) -> dspy.Prediction:
+        """Call a predictor; where the prompt is too long for the window, again with older outputs shortened."""
+        for limit in (*SHORTENED_TO, None):
+            try:
+                with calling_as(*role):
+                    return await predictor.acall(repl_history=self.history, **inputs)
+            except dspy.ContextWindowExceededError as error:
+                if limit is None:
+                    raise ModelError(
+                        f"the prompt does not fit the context window of {self.scope.lm.model} even with its history "
+                        "shortened; use a model with a larger window"
+                    ) from error
+                text = f"the prompt outgrew the context window; older outputs are shortened to {limit} characters"
+                self.scope.log.emit(Note(level="warning", text=text))
+                self.history = shortened(self.history, limit)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def is_stalled(self, code: str, result: CellResult) -> bool:
+        last = self.history.entries[-1] if self.history.entries else None
+        same = last is not None and last.code == code and result.submitted is None and result.text() in last.output
+        self.stalled = self.stalled + 1 if same else 0
+        return self.stalled >= STALLED
+
+
+async def run_cell(scope: Scope, sandbox: Sandbox, code: str) -> CellResult:
+    """Run one cell as a `code` span: what it printed and displayed goes to the log, its failure marks the span."""
+    log = scope.log
+    with log.span("code", sandbox.name, code=code) as span:
+        result = await sandbox.aexecute(code, timeout=scope.cell_timeout, on_output=_live(span))
+        for bundle in result.displays:
+            log.emit(Display(mimebundle=bundle))
+        span.output = result.text()
+        if result.submitted is not None:
+            span.attrs["submitted"] = True
+        if result.error is not None:
+            span.fail(result.error.type, result.error.message)
+        return result
+
+
+def shortened(history: REPLHistory, chars: int) -> REPLHistory:
+    """The history with all but the latest outputs cut to `chars`; nothing is dropped, so its order stays."""
+    entries = history.entries
+    cut_below = len(entries) - (KEPT_WHOLE if chars > SHORTENED_TO[-1] else 0)
+    cut = [
+        REPLEntry(reasoning=entry.reasoning, code=entry.code, output=f"{entry.output[:chars]}\n[... cut]")
+        if index < cut_below and len(entry.output) > chars
+        else entry
+        for index, entry in enumerate(entries)
+    ]
+    return REPLHistory(entries=cut, max_output_chars=history.max_output_chars)
+
+
+def _live(span: Span) -> Callable[[str, str], None]:
+    waiting: list[Delta] = []
+    begin = time.monotonic()
+
+    def on_output(stream: str, text: str) -> None:
+        waiting.append(Delta(span=span.id, channel="stderr" if stream == "stderr" else "stdout", text=text))
+        if time.monotonic() - begin >= LIVE_AFTER:
+            for delta in waiting:
+                span.log.emit(delta)
+            waiting.clear()
+
+    return on_output
+
+
+def _capacity(scope: Scope) -> str:
+    chars = scope.query_chars
+    return "its window is not known, keep prompts short" if chars is None else f"up to {chars:,} characters a prompt"
