@@ -14,7 +14,7 @@ from typing import Any
 from fleet_rlm.core.errors import ContextError
 from fleet_rlm.core.events import Variable
 from fleet_rlm.rlm.describe import describe, type_name
-from fleet_rlm.sandbox.files import granted
+from fleet_rlm.sandbox.files import GrantedDirectory, GrantedFile, granted
 
 RESERVED = frozenset({"prompt", "llm_query", "llm_query_batched", "sub_rlm", "sub_rlm_batched", "SUBMIT", "print"})
 """Names the sandbox itself uses."""
@@ -69,14 +69,20 @@ def _text(value: Any, limit: int) -> str | None:
         return value.to_pandas().to_csv() if value.num_rows * max(value.num_columns, 1) <= limit else None
     if kind == "numpy.ndarray":
         return repr(value.tolist()) if value.size <= limit else None
-    if hasattr(value, "file_sizes"):
+    if isinstance(value, GrantedFile):
+        return _read(value.path) if value.path.stat().st_size <= limit else None
+    if isinstance(value, GrantedDirectory):
         sizes = value.file_sizes()
         if sum(sizes.values()) + 40 * len(sizes) > limit:
             return None
-        return "\n\n".join(f"--- {path}\n{value[path]}" for path in sizes)
+        return "\n\n".join(f"--- {path}\n{_read(value.path / path)}" for path in sizes)
     if _items(value, limit) > limit:
         return None
     return repr(value)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _items(value: Any, limit: int) -> int:

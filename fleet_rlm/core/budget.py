@@ -2,13 +2,14 @@
 
 Reserve before, settle after: `admit` reserves a model call or says why not, `settle` books what it really used. Every
 loop that must end in an answer (the agent, each RLM) holds one call back with `hold`, so that exhaustion is news the
-loop can still answer to ("{FINISH}"), never a hang. Time ends in two steps: after `SOFT` of it only
+loop can still answer to ("finish with what you have"), never a hang. Time ends in two steps: after `SOFT` of it only
 finishing calls are admitted, and at the end the run itself is cut off by whoever runs it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,35 +88,45 @@ class Ledger:
         self._calls = 0
         self._reserved = 0
         self._held = 0
+        self._tokens = 0  # what is known to be spent; one failed call makes the sums of `_usage` unknown
+        self._usd = 0.0
         self._usage = Usage(llm_calls=0, tokens_in=0, tokens_out=0, tokens_cached=0, cost_usd=0.0)
         self._children = 0
 
     def admit(self, purpose: Purpose, calls: int = 1) -> None:
         """Reserve model calls, or refuse them all.
 
-        A "finish" call may use what its loop holds; "step" and "query" calls may not.
+        A "finish" call may use what its own loop holds; "step" and "query" calls may use nothing that is held.
 
         Raises:
             BudgetExhausted: with a message that tells a model what to do instead.
         """
         with self._lock:
-            finishing = purpose == "finish"
-            refusal = self._refusal(calls, finishing)
+            own = self._own() if purpose == "finish" else None
+            refusal = self._refusal(calls, finishing=purpose == "finish", own=own.calls if own else 0)
             if refusal is not None:
                 raise refusal
             self._reserved += calls
-            if finishing:
-                self._held = max(0, self._held - calls)
+            if own is not None:
+                taken = min(calls, own.calls)
+                own.calls -= taken
+                self._held -= taken
 
     def settle(self, usage: Usage | None) -> None:
-        """Book one admitted call; None when it was never made."""
+        """Book one admitted call; None when it was never made, figures missing where it failed.
+
+        Raises:
+            UserError: it was answered, but a limit in dollars cannot be kept as its price is not known.
+        """
         with self._lock:
             self._reserved -= 1
             if usage is None:
                 return
             self._calls += 1
             self._usage += usage
-            if self.budget.usd is not None and usage.cost_usd is None:
+            self._tokens += (usage.tokens_in or 0) + (usage.tokens_out or 0)
+            self._usd += usage.cost_usd or 0.0
+            if self.budget.usd is not None and usage.cost_usd is None and usage.tokens_in is not None:
                 raise UserError(
                     "the price of this model is not known, so a limit in dollars cannot be kept; "
                     "limit model calls instead (--budget N, or budget=N)"
@@ -134,12 +145,14 @@ class Ledger:
             if refusal is not None:
                 raise refusal
             self._held += 1
-            held = self._held
+        own = _Hold(self)
+        token = _hold.set(own)
         try:
             yield
         finally:
+            _hold.reset(token)
             with self._lock:
-                self._held = min(self._held, held - 1)
+                self._held -= own.calls
 
     def admit_child(self, depth: int) -> None:
         """Count one sub-RLM at this level of recursion (1 is directly below the root).
@@ -194,24 +207,41 @@ class Ledger:
             children=_left(budget.children, spent.children),
         )
 
-    def _refusal(self, calls: int, finishing: bool) -> BudgetExhausted | None:
-        budget, spent = self.budget, self.spent()
+    def _own(self) -> _Hold | None:
+        """What the loop of the calling context holds."""
+        hold = _hold.get()
+        return hold if hold is not None and hold.ledger is self else None
+
+    def _refusal(self, calls: int, finishing: bool, own: int = 0) -> BudgetExhausted | None:
+        budget = self.budget
         if budget.calls is not None:
-            free = budget.calls - self._calls - self._reserved - (0 if finishing else self._held)
+            free = budget.calls - self._calls - self._reserved - (self._held - own)
             if calls > free:
                 what = f"{max(free, 0)} of {budget.calls} model calls are left"
                 asked = f", {calls} were asked for" if calls > 1 else ""
                 return BudgetExhausted("calls", f"budget: {what}{asked}; {FINISH}")
         if finishing:
             return None
-        if budget.tokens is not None and (spent.tokens or 0) >= budget.tokens:
+        if budget.tokens is not None and self._tokens >= budget.tokens:
             return BudgetExhausted("tokens", f"budget: all {budget.tokens:,} tokens are used; {FINISH}")
-        if budget.usd is not None and (spent.usd or 0) >= budget.usd:
+        if budget.usd is not None and self._usd >= budget.usd:
             return BudgetExhausted("usd", f"budget: all ${budget.usd:g} are spent; {FINISH}")
-        if budget.seconds is not None and (spent.seconds or 0) >= SOFT * budget.seconds:
-            left = max(0.0, budget.seconds - (spent.seconds or 0))
+        seconds = self._clock() - self._started
+        if budget.seconds is not None and seconds >= SOFT * budget.seconds:
+            left = max(0.0, budget.seconds - seconds)
             return BudgetExhausted("seconds", f"budget: {left:.0f} s of time are left; {FINISH}")
         return None
+
+
+@dataclass
+class _Hold:
+    """The calls that one loop keeps back for its finish; loops side by side each have their own."""
+
+    ledger: Ledger
+    calls: int = 1
+
+
+_hold: contextvars.ContextVar[_Hold | None] = contextvars.ContextVar("fleet_rlm_hold", default=None)
 
 
 def _left(limit: N | None, spent: N | None) -> N | None:

@@ -13,7 +13,7 @@ import functools
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -47,6 +47,32 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     return asyncio.run_coroutine_threadsafe(coroutine, background_loop())
 
 
+class _Work(Generic[T]):
+    """A coroutine on the background loop whose `future` is done only when its clean-up is, even if it was cancelled."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._loop = background_loop()
+        self._loop.call_soon_threadsafe(self._begin, coroutine)
+
+    def cancel(self) -> None:
+        """Ask it to end; safe from any thread and at any moment, for the loop begins it before it reads this."""
+        self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+
+    def _begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._task = self._loop.create_task(coroutine)
+        self._task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.future.cancel()
+            self.future.set_running_or_notify_cancel()
+        elif (error := task.exception()) is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(task.result())
+
+
 async def bridge(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a coroutine that must run on the background loop, from whichever loop the caller is on.
 
@@ -54,26 +80,13 @@ async def bridge(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     if on_background_loop():
         return await coroutine
-    finished = asyncio.Event()
-    here = asyncio.get_running_loop()
-    task: list[asyncio.Task[T]] = []
-
-    async def watched() -> T:
-        task.append(asyncio.current_task())  # type: ignore[arg-type]
-        try:
-            return await coroutine
-        finally:
-            here.call_soon_threadsafe(finished.set)
-
-    future = submit(watched())
+    work = _Work(coroutine)
+    waiting = asyncio.wrap_future(work.future)
     try:
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        if task and not future.done():
-            background_loop().call_soon_threadsafe(task[0].cancel)
-            await finished.wait()
-        else:
-            future.cancel()
+        work.cancel()
+        await asyncio.wait([waiting])
         raise
 
 
@@ -88,20 +101,13 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     if on_background_loop():
         coroutine.close()
         raise RuntimeError("this call would block fleet-rlm's own event loop; await the async form instead")
-    finished = threading.Event()
-
-    async def watched() -> T:
-        try:
-            return await coroutine
-        finally:
-            finished.set()
-
-    future = submit(watched())
+    work = _Work(coroutine)
     try:
-        return future.result()
+        return work.future.result()
     except KeyboardInterrupt:
-        future.cancel()
-        finished.wait(timeout=10)  # a clean-up that hangs must not take the kernel's interrupt away
+        work.cancel()
+        # A clean-up that hangs must not take the kernel's interrupt away.
+        concurrent.futures.wait([work.future], timeout=10)
         raise
 
 

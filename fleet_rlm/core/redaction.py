@@ -17,7 +17,8 @@ from fleet_rlm.core.events import Event
 
 REDACTED = "[redacted]"
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
+"""Names of environment variables whose values are secrets."""
 _SHORTEST = 8
 """Shorter values (a "1", a "true") would be cut out of ordinary text."""
 
@@ -42,7 +43,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
-        values = {value for name, value in environ.items() if _SECRET_NAME.search(name)} | set(secrets)
+        values = {value for name, value in environ.items() if SECRET_NAME.search(name)} | set(secrets)
         known = sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 

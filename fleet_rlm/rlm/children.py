@@ -90,14 +90,14 @@ async def delegate(
 
 
 def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
-    async def sub_rlm(fork: Fork, prompt: str, context_given: bool = False) -> Any:
+    async def sub_rlm(fork: Fork, prompt: str) -> Any:
         level = _level() + 1
         scope.ledger.admit_child(level)
-        inputs = ["context"] if context_given else names
         async with scope.siblings[level]:
             with scope.log.span("rlm", "sub_rlm", input=prompt, deeper=True) as span:
                 child = await fork()
                 try:
+                    inputs = ["context"] if await _has_context(child) else names
                     prediction = await _answer(scope, child, prompt, inputs, build_recursive_subquery_rlm)
                 except FleetError as error:
                     raise ChildFailed(f"the sub-RLM ended without an answer: {error}") from error
@@ -107,6 +107,12 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
                 return prediction.answer
 
     return sub_rlm
+
+
+async def _has_context(child: Sandbox) -> bool:
+    """Whether the fork was given a `context`, or inherits one from a parent that was."""
+    result = await child.aexecute("'context' in globals()")
+    return result.value == "True"
 
 
 async def _answer(

@@ -95,7 +95,9 @@ class FleetRLM(dspy.RLM):
             BudgetExhausted: not even the finishing call is left.
             ModelError: the model failed, or gave nothing readable five times in a row.
         """
-        sandbox.output_fields = self._get_output_fields_info()
+        fields = self._get_output_fields_info()
+        # A text field takes any value: dspy writes a number or list out as text, where a type check would cost a turn.
+        sandbox.output_fields = [{"name": f["name"]} if f.get("type") == "str" else f for f in fields]
         loop = _Loop(self, sandbox, [prompt_text(variable) for variable in variables])
         with self.scope.ledger.hold():
             return await loop.run()

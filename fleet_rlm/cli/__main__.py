@@ -1,0 +1,7 @@
+"""`python -m fleet_rlm.cli` is `fleet`."""
+
+import sys
+
+from fleet_rlm.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,111 @@
+"""The recursion tree in a terminal while it grows: one line per span.
+
+On a terminal the tree is redrawn in place and stays when the run is over. Elsewhere (a pipe, a log) each span is
+written once: what holds others when it starts, a leaf when it ends, so that the lines read from top to bottom.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from fleet_rlm.core.events import Event, SpanEnd, SpanStart
+from fleet_rlm.core.report import span_line
+from fleet_rlm.core.tree import SpanNode, Tree
+
+if TYPE_CHECKING:
+    from fleet_rlm.core.run import Run
+
+LEAVES = frozenset({"llm", "sandbox"})
+LINES = 150
+"""Lines of a finished tree that stay on the terminal; the report has all of them."""
+
+COLOURS = {"turn": "bold", "tool": "blue", "rlm": "bold cyan", "code": "yellow", "llm": "magenta", "iteration": "cyan"}
+
+
+def live(run: Run, console: Console) -> TreeOnTerminal | TreeInLines:
+    """The view that fits the console; entered while the run goes on, left when it is over."""
+    return TreeOnTerminal(run, console) if console.is_terminal else TreeInLines(run, console)
+
+
+class TreeOnTerminal:
+    """Redrawn eight times a second from events that are only noted when they come."""
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self._run, self._console = run, console
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._tree = Tree()
+        self._over = False
+
+    def __enter__(self) -> Self:
+        self._unsubscribe = self._run.log.subscribe(self._events.put, since=0)
+        self._live = Live(self, console=self._console, refresh_per_second=8, vertical_overflow="crop")
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unsubscribe()
+        self._over = True
+        self._live.vertical_overflow = "visible"
+        self._live.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        while not self._events.empty():
+            self._tree.apply(self._events.get())
+        lines = [_line(level, span) for level, span in self._tree.walk()]
+        if self._over:
+            yield from lines[:LINES]
+            if len(lines) > LINES:
+                yield Text(f"… {len(lines) - LINES:,} more spans, all of them in the report", style="dim")
+            return
+        room = max(console.height - 2, 5)
+        if len(lines) > room:
+            yield Text(f"… {len(lines) - room:,} lines above", style="dim")
+        yield from lines[-room:]
+
+
+class TreeInLines:
+    """Written by a thread of its own: a pipe can block, and the engine must not wait for it."""
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self._run, self._console = run, console
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._tree = Tree()
+        self._levels: dict[str, int] = {}
+        self._writer = threading.Thread(target=self._write, name="live tree", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._unsubscribe = self._run.log.subscribe(self._events.put, since=0)
+        self._writer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unsubscribe()
+        self._events.put(None)
+        self._writer.join()
+
+    def _write(self) -> None:
+        while (event := self._events.get()) is not None:
+            self._tree.apply(event)
+            span = self._tree.spans.get(event.span or "")
+            if span is None:
+                continue
+            if isinstance(event, SpanStart):
+                self._levels[span.id] = self._levels.get(span.parent or "", -1) + 1
+            if isinstance(event, SpanEnd if span.type in LEAVES else SpanStart):
+                self._console.print(_line(self._levels[span.id], span), soft_wrap=True)
+
+
+def _line(level: int, span: SpanNode) -> Text:
+    style = "red" if span.status == "error" else COLOURS.get(span.type, "")
+    return Text("  " * level + span_line(span), style=style, no_wrap=True, overflow="ellipsis")

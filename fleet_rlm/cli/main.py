@@ -1,0 +1,108 @@
+"""`fleet`: parse, start, show. Every command ends in an exit code (`fleet_rlm.cli.asking`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from fleet_rlm.cli import options
+from fleet_rlm.cli.asking import NO_ANSWER, NOT_UNDERSTOOD, OK, STOPPED, ask, console, exit_code, report_of
+from fleet_rlm.core.errors import FleetError, UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command line and return its exit code."""
+    try:
+        args = options.parser(COMMANDS).parse_args(argv)
+        return int(args.do(args))
+    except SystemExit as end:
+        return int(end.code or 0)
+    except UserError as error:
+        print(f"fleet: {error}", file=sys.stderr)
+        return NOT_UNDERSTOOD
+    except FleetError as error:
+        print(f"fleet: {error}", file=sys.stderr)
+        return NO_ANSWER
+    except KeyboardInterrupt:
+        return STOPPED
+    except BrokenPipeError:  # the reader of a pipe has left, as in `fleet show LOG | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """`fleet run`."""
+    from fleet_rlm.cli.inputs import read_inputs
+    from fleet_rlm.cli.outcome import as_json, print_answer, print_outcome
+
+    context = read_inputs(args.inputs)
+    if args.plan:
+        from fleet_rlm.agent.runtime import plan
+
+        print(plan(args.question, context=context or None, **options.engine(args)).text())
+        return OK
+    out = console()
+    run = ask(args.question, context, args, None if args.quiet or args.json else out)
+    report = report_of(run, args.html)
+    if args.json:
+        sys.stdout.buffer.write(as_json(run, report) + b"\n")
+    elif args.quiet:
+        print_answer(run, out)
+    else:
+        print_outcome(run, out, report=report)
+    return exit_code(run)
+
+
+def demo_command(args: argparse.Namespace) -> int:
+    """`fleet demo`."""
+    from fleet_rlm.cli.demo.questions import QUESTIONS, print_demo
+
+    out = console()
+    chosen = QUESTIONS if args.all else QUESTIONS[args.question - 1 : args.question]
+    codes = [print_demo(question, args, out) for question in chosen]
+    return max(codes)
+
+
+def show_command(args: argparse.Namespace) -> int:
+    """`fleet show`."""
+    from fleet_rlm.cli.outcome import print_outcome
+    from fleet_rlm.core.report import plain_lines
+    from fleet_rlm.core.run import Run
+
+    run, out = Run.from_jsonl(args.log), console()
+    out.print(run.task, style="bold", highlight=False, markup=False)
+    for line in plain_lines(run.tree):
+        out.print(line, soft_wrap=True, highlight=False, markup=False)
+    print_outcome(run, out, report=report_of(run, args.html))
+    return OK
+
+
+def models_command(args: argparse.Namespace) -> int:
+    """`fleet models`."""
+    from fleet_rlm.lm.resolve import known_models
+
+    print("\n".join([*known_models(), "... and any other name dspy knows, written provider/model"]))
+    return OK
+
+
+def doctor_command(args: argparse.Namespace) -> int:
+    """`fleet doctor`."""
+    from fleet_rlm.agent.doctor import checks
+
+    found = checks()
+    for check in found:
+        print(f"{'ok     ' if check.ok else 'MISSING'}  {check.name:<10}  {check.detail}")
+        if check.way_out:
+            print(f"{'':21}{check.way_out}")
+    return OK if all(check.ok for check in found) else NO_ANSWER
+
+
+COMMANDS: dict[str, options.Command] = {
+    "run": run_command,
+    "demo": demo_command,
+    "show": show_command,
+    "models": models_command,
+    "doctor": doctor_command,
+}

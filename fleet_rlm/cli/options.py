@@ -1,0 +1,122 @@
+"""What can be written after `fleet`, and how it reads as options of a run."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fleet_rlm.core.budget import Budget
+
+Command = Callable[[argparse.Namespace], int]
+
+EXIT_CODES = """\
+exit codes: 0 answered, 1 no answer, 2 not understood, 130 stopped with Ctrl-C"""
+
+
+def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """The parser; `do` of what it returns is the command chosen from `commands`."""
+    from fleet_rlm import __version__
+
+    top = _Parser(
+        prog="fleet",
+        description="Answers questions over data that no context window holds: an agent writes code over it in a "
+        "sandbox, recursing into sub-queries, and shows every step.",
+        epilog=EXIT_CODES,
+    )
+    top.add_argument("--version", action="version", version=f"fleet-rlm {__version__}")
+    kinds = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    run = _command(kinds, commands, "run", "ask a question over files and directories")
+    run.add_argument("question", help="what you want to know")
+    run.add_argument(
+        "--with",
+        dest="inputs",
+        action="append",
+        default=[],
+        metavar="[NAME=]PATH",
+        help="a file or directory to answer from; may be repeated. CSV, TSV and Parquet files become DataFrames, "
+        "- is standard input as text",
+    )
+    _engine(run)
+    run.add_argument("--plan", action="store_true", help="print what would be sent first; no model is called")
+    run.add_argument("--quiet", action="store_true", help="print the answer only")
+    run.add_argument("--json", action="store_true", help="print one JSON object: answer, status, usage, paths")
+    run.add_argument("--html", type=Path, metavar="PATH", help="where the report goes; by default beside the run's log")
+
+    demo = _command(kinds, commands, "demo", "three questions over large data that needs no download")
+    which = demo.add_mutually_exclusive_group()
+    which.add_argument("--question", type=int, choices=(1, 2, 3), default=1, help="which one (by default 1)")
+    which.add_argument("--all", action="store_true", help="all three, one after the other")
+    _engine(demo)
+    demo.add_argument("--html", type=Path, metavar="PATH", help="where the report of a single question goes")
+
+    show = _command(kinds, commands, "show", "print a run from its log")
+    show.add_argument("log", type=Path, metavar="LOG.jsonl", help="events.jsonl of a run, or what Run.to_jsonl wrote")
+    show.add_argument("--html", type=Path, metavar="PATH", help="also write the report")
+
+    _command(kinds, commands, "models", "the models that can be named right now")
+    _command(kinds, commands, "doctor", "whether everything a run needs is there, and what to do if not")
+    return top
+
+
+def engine(args: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `fleet_rlm.agent.runtime.start` that were written; the others keep its defaults."""
+    budget = None
+    if args.budget is not None or args.usd is not None:
+        limits = {name: value for name, value in (("calls", args.budget), ("usd", args.usd)) if value is not None}
+        budget = Budget(**limits)
+    chosen = {
+        "lm": args.model,
+        "sub_lm": args.sub_model,
+        "mode": args.mode,
+        "budget": budget,
+        "timeout": args.timeout,
+        "depth": args.depth,
+        "sandbox": args.sandbox,
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _engine(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("the run").add_argument
+    add("--model", metavar="M", help="the model that thinks; by default FLEET_LM, else fleet/offline")
+    add("--sub-model", metavar="M", help="the model of sub-queries; else that of --model")
+    add("--budget", type=int, metavar="N", help="model calls the whole run may make, sub-queries included")
+    add("--usd", type=float, metavar="X", help="US dollars the whole run may cost")
+    add("--timeout", type=float, metavar="S", help="seconds the whole run may take")
+    add("--depth", type=int, metavar="N", help="levels of recursion; 0 forbids sub-queries and sub-RLMs")
+    add("--mode", choices=("auto", "rlm_only", "tools_only", "direct"), help="who works; auto lets the agent decide")
+    add("--sandbox", metavar="NAME", help="where generated code runs: local (confined) or process (not confined)")
+
+
+def _command(kinds: Any, commands: Mapping[str, Command], name: str, about: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = kinds.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    command.set_defaults(do=commands[name])
+    return command
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with the close match of a mistyped option or command in its error."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, rest = self.parse_known_args(args, namespace)
+        if rest:
+            known = [flag for sub in (self, *_subparsers(self)) for flag in sub._option_string_actions]
+            near = difflib.get_close_matches(rest[0].partition("=")[0], known, n=1)
+            self.error(f"{rest[0]!r} is not understood{f'; did you mean {near[0]}?' if near else ''}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} --help\n")
+
+
+def _subparsers(top: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    return [
+        sub
+        for action in top._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for sub in action.choices.values()
+    ]

@@ -1,0 +1,116 @@
+"""Answering from the text of small values in the prompt itself, by the same readings, without executing any code.
+
+The text is one block per variable, its name in backticks before it; a directory's files are headed `--- path`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from fleet_rlm.lm.offline import guest_reports as reports
+from fleet_rlm.lm.offline import guest_texts as texts
+from fleet_rlm.lm.offline import text_cells
+from fleet_rlm.lm.offline.extraction import extract
+from fleet_rlm.lm.offline.guest_tables import rows_of_text
+from fleet_rlm.lm.offline.schema import Seen, phrases
+from fleet_rlm.lm.offline.table_rows import Row, evaluate, table_of
+from fleet_rlm.lm.offline.text_question import TextQuestion, enough, key_weights
+from fleet_rlm.lm.offline.wording import labelled, refusal
+from fleet_rlm.lm.offline.work import choose
+
+_BLOCK = re.compile(r"^`(\w+)`:\n", re.MULTILINE)
+_FILE = re.compile(r"^--- (\S.*)\n", re.MULTILINE)
+
+
+def answer(question: str, context: str) -> str:
+    """The labelled answer, or the refusal."""
+    seen, docs, rows = Seen(), [], {}
+    for name, text in _blocks(context):
+        value = _value(text)
+        records = _records(value)
+        if records:
+            rows[name] = records
+            seen.tables.append(table_of(name, records, phrases(question)))
+        found = _documents(name, value)
+        docs += found
+        seen.texts += [name] if found else []
+    chosen = choose(question, seen)
+    if isinstance(chosen, tuple):
+        reading, table = chosen
+        return labelled(evaluate(reading, rows[table.name]))
+    return refusal() if chosen is None else _answer_texts(chosen, question, docs)
+
+
+def _blocks(context: str) -> list[tuple[str, str]]:
+    starts = list(_BLOCK.finditer(context))
+    if not starts:
+        return [("context", context.strip("\n"))] if context.strip() else []
+    ends = [start.start() for start in starts[1:]] + [len(context)]
+    return [(start[1], context[start.end() : end].rstrip("\n")) for start, end in zip(starts, ends, strict=True)]
+
+
+def _value(text: str) -> Any:
+    """A Python or JSON literal as what it is; anything else stays text."""
+    if text[:1] in "[{(" and text[:1]:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return text
+    return text
+
+
+def _records(value: Any) -> list[Row]:
+    if isinstance(value, str):
+        return rows_of_text(value)
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return [dict(row) for row in value]
+    if isinstance(value, list) and value and all(isinstance(row, str) for row in value):
+        return rows_of_text("\n".join(value))
+    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
+        return [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
+    return []
+
+
+def _documents(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, str) and (files := list(_FILE.finditer(value))):
+        ends = [file.start() for file in files[1:]] + [len(value)]
+        return [(file[1].strip(), value[file.end() : end].rstrip("\n")) for file, end in zip(files, ends, strict=True)]
+    return texts.documents(value, name)
+
+
+def _answer_texts(question: TextQuestion, task: str, docs: list[tuple[str, str]]) -> str:
+    what, noun = question.what, question.noun
+    if question.family == "size":
+        by = "lines" if question.unit == "lines" else "characters"
+        return labelled(reports.report_sizes(docs, by, question.top, question.rising))
+    if question.family == "totals":
+        return labelled(reports.report_totals(docs))
+    if question.family == "value":
+        hits = texts.best_lines(docs, key_weights(question), 6)
+        if not hits or hits[0]["score"] < enough(question):
+            return refusal("No line of the data holds enough of the question's words.")
+        return labelled(reports.report_value(hits, [extract(task, hit["text"]) for hit in hits], enough(question)))
+    hits = _hits(question, docs)
+    counts = texts.tally(hits)
+    if question.family == "read":
+        asked = f"{question.attribute} ({task})"
+        values = [extract(asked, hit["text"], question.attribute) for hit in hits]
+        return labelled(reports.report_readings(hits, values, what, noun, question.attribute))
+    told = {
+        "count": lambda: reports.report_count(counts, hits, what, noun, question.unit, question.each),
+        "where": lambda: reports.report_where(counts, hits, what, noun),
+        "quote": lambda: reports.report_quotes(counts, hits, what, text_cells.QUOTES),
+        "rank": lambda: reports.report_rank(counts, what, noun, question.top, question.rising),
+        "moment": lambda: reports.report_moment(texts.moments(hits), what, not question.rising),
+    }
+    return labelled(told[question.family]())
+
+
+def _hits(question: TextQuestion, docs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    if question.together:
+        docs = [doc for doc in docs if all(re.search(one, doc[1]) for one in question.patterns())]
+    if text_cells.by_statement(question):
+        return texts.calls(docs, list(question.terms))
+    return texts.search(docs, question.pattern())

@@ -1,0 +1,70 @@
+"""Reading the descriptions of variables that a prompt carries: name, type, preview and where the question is.
+
+The same layout arrives from dspy's `REPLVariable.format()` (in numbered brackets) and from the agent's context.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+_START = re.compile(r"^([ \t]*)Variable: `(\w+)`.*$", re.MULTILINE)
+_PREVIEW = re.compile(r"^Preview:\s*\n```[^\n]*\n(.*)\n```", re.MULTILINE | re.DOTALL)
+_BRACKETS = re.compile(r"\s*»»»\s*(?:\[\d+\] «««\s*)?\Z")
+_QUESTION_NAMES = ("prompt", "question", "query")
+_TABLES = frozenset({"DataFrame", "Series", "Table", "RecordBatch", "ndarray"})
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable the generated code may use."""
+
+    name: str
+    type: str
+    """Type name without its module, e.g. `DataFrame`."""
+    description: str
+    preview: str
+
+    @property
+    def is_table(self) -> bool:
+        return self.type in _TABLES
+
+    @property
+    def may_be_table(self) -> bool:
+        """Whether only the value itself can tell: text in a regular layout, records, a mapping of columns."""
+        columns = self.type == "dict" and re.search(r'^\s*\{\s*"[^"]*":\s*\[', self.preview)
+        return self.type in ("str", "list", "tuple") or bool(columns)
+
+
+def read_variables(text: str) -> list[Variable]:
+    """Every variable described in the text, in order; an empty list when nothing is described."""
+    starts = list(_START.finditer(text))
+    ends = [start.start() for start in starts[1:]] + [len(text)]
+    return [_read(start, text[start.end() : end]) for start, end in zip(starts, ends, strict=True)]
+
+
+def split_question(variables: list[Variable]) -> tuple[str, list[Variable]]:
+    """The question's full text and the variables that hold data. No question variable gives an empty question."""
+    for name in _QUESTION_NAMES:
+        for variable in variables:
+            if variable.name == name and variable.type == "str":
+                return variable.preview.strip(), [other for other in variables if other is not variable]
+    return "", list(variables)
+
+
+def _read(start: re.Match[str], rest: str) -> Variable:
+    # The brackets of a numbered list stand at the margin: they go first, or nothing could be dedented.
+    body = textwrap.dedent(_BRACKETS.sub("", rest.strip("\n")))
+    preview = _PREVIEW.search(body)
+    return Variable(
+        name=start[2],
+        type=_field(body, "Type").rpartition(".")[2],
+        description=_field(body, "Description"),
+        preview=preview[1] if preview else "",
+    )
+
+
+def _field(body: str, name: str) -> str:
+    match = re.search(rf"^{name}: (.*)$", body, re.MULTILINE)
+    return match[1].strip() if match else ""

@@ -1,0 +1,22 @@
+"""The sentences by which the stand-in identifies itself: every answer carries one of them, exactly once."""
+
+from __future__ import annotations
+
+NAME = "fleet/offline"
+LABEL = f"(answered by {NAME}, a rule-based stand-in, not a language model)"
+ABILITIES = (
+    "I can search, count, quote, group, filter, rank, compare and aggregate: how many lines or files mention a term, "
+    "which files say something and what version, date or number they give, the value stated for a name, "
+    "the top, total, average, distinct or first and last of table columns, with conditions."
+)
+CANNOT = "I am not a model and cannot answer this kind of question."
+
+
+def labelled(text: str) -> str:
+    """The text with the label at its end, unless it already carries it."""
+    return text if LABEL in text else f"{text.rstrip()}\n\n{LABEL}"
+
+
+def refusal(reason: str = "") -> str:
+    """The sentence for questions outside the families, with an optional reason, and what would work."""
+    return labelled(" ".join(part for part in (CANNOT, reason, ABILITIES) if part))

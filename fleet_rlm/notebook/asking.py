@@ -1,0 +1,135 @@
+"""One `%%fleet` cell: read what it asks, start the run, bind its names, and wait for the end in either form.
+
+`_run` is the run from its start on. The variable of `-o` is None from the start and the answer from the end, so that a
+cell which fails or is stopped never leaves an old answer standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from fleet_rlm.notebook import arguments, outcome
+from fleet_rlm.notebook.arguments import Arguments
+from fleet_rlm.notebook.context import gather, interpolate
+from fleet_rlm.notebook.runs import RUNS
+from fleet_rlm.notebook.show import View, view_for
+
+if TYPE_CHECKING:
+    from fleet_rlm.core.budget import Budget
+    from fleet_rlm.core.run import Run
+
+Namespace = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a cell asks, with every slip of the pen already found."""
+
+    task: str
+    context: dict[str, Any]
+    options: Arguments
+
+    def for_engine(self) -> dict[str, Any]:
+        """The keyword arguments of `start` and `plan`; an option not given is not passed."""
+        options = self.options
+        chosen = {
+            "context": self.context or None,
+            "lm": options.model,
+            "sub_lm": options.sub_model,
+            "mode": options.mode,
+            "budget": _budget(options),
+            "timeout": options.timeout,
+            "depth": options.depth,
+            "sandbox": options.sandbox,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+def read(line: str, body: str, namespace: Namespace) -> Question | None:
+    """The question of a cell; None when the cell only asked for help, which is then printed.
+
+    Raises:
+        UsageError: something in the cell cannot be understood.
+    """
+    options = arguments.parse(line)
+    if options.help:
+        print(arguments.help_text())
+        return None
+    if not body.strip():
+        raise UsageError("the question is missing: write it on the lines below %%fleet (%%fleet -h shows the options)")
+    return Question(interpolate(body.strip(), namespace), gather(options.context, namespace), options)
+
+
+def ask(shell: Any, question: Question) -> None:
+    """Run the question and block until it has ended; under `--detach` or `--plan` return at once."""
+    if (started := _begin(shell, question)) is None:
+        return
+    run, view = started
+    error = outcome.wait(run)
+    _close(shell.user_ns, question, run, view)
+    if error is not None:
+        raise outcome.in_one_line(error)
+
+
+async def ask_awaiting(shell: Any, question: Question) -> None:
+    """The same, leaving the kernel's loop free for widget messages meanwhile."""
+    if (started := _begin(shell, question)) is None:
+        return
+    run, view = started
+    error = await outcome.ended(run)
+    _close(shell.user_ns, question, run, view)
+    if error is not None:
+        raise outcome.in_one_line(error)
+
+
+def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
+    """Start the run and show it; None when there is nothing left to wait for."""
+    from fleet_rlm import FleetError, plan, start  # dspy: seconds, so not before the first question
+    from fleet_rlm.core.loop import submit
+
+    options, namespace = question.options, shell.user_ns
+    try:
+        if options.plan:
+            described = plan(question.task, **question.for_engine()).text()
+            print(f"%%fleet {arguments.given(options)}\n\n{described}")
+            return None
+        view = view_for(shell, quiet=options.quiet, detached=options.detach)
+        run = start(question.task, **question.for_engine())
+    except FleetError as error:
+        raise UsageError(str(error)) from error
+    try:
+        namespace["_run"] = run
+        if options.output:
+            namespace[options.output] = None
+        RUNS.add(run)
+        view.begin(run)
+    except BaseException:
+        run.stop()  # what nobody can see must not go on spending
+        raise
+    if options.detach:
+        submit(_finish_later(namespace, question, run, view))
+        return None
+    return run, view
+
+
+async def _finish_later(namespace: Namespace, question: Question, run: Run, view: View) -> None:
+    await outcome.ended(run)
+    _close(namespace, question, run, view)
+
+
+def _close(namespace: Namespace, question: Question, run: Run, view: View) -> None:
+    if question.options.output:
+        namespace[question.options.output] = run.answer
+    view.end(run)
+
+
+def _budget(options: Arguments) -> int | Budget | None:
+    if options.usd is None:
+        return options.budget
+    from fleet_rlm.core.budget import Budget  # msgspec: only when dollars are limited
+
+    return Budget(usd=options.usd) if options.budget is None else Budget(usd=options.usd, calls=options.budget)

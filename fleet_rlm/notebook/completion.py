@@ -1,0 +1,83 @@
+"""Tab on a `%%fleet` or `%fleet` line: options, their values, variables, paths, subcommands and runs.
+
+A matcher of IPython's completer, so every front end gets it from the kernel. What it knows comes from the table in
+`arguments`; only the names of models and runs are asked for elsewhere, when they are wanted.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.getipython import get_ipython
+
+from fleet_rlm.notebook import arguments
+from fleet_rlm.notebook.lookup import variables
+
+_LINE = re.compile(r"\s*(%%?)fleet\s+(.*)", re.DOTALL)
+
+
+@context_matcher(identifier="fleet_rlm.magic")  # type: ignore[untyped-decorator]
+def fleet_matcher(context: CompletionContext) -> SimpleMatcherResult:
+    """The completions at the cursor; none outside the magic line of a cell."""
+    before = context.full_text[: _offset(context)]
+    line = _LINE.fullmatch(before.rpartition("\n")[2]) if context.cursor_line == 0 else None
+    if line is None:
+        return {"completions": [], "matched_fragment": ""}
+    shell = get_ipython()
+    namespace = shell.user_ns if shell is not None else {}
+    percent, written = line.groups()
+    word = re.split(r"[\s,=]", written)[-1]
+    earlier = written[: len(written) - len(word)]
+    offered = _for_question(earlier, word, namespace) if percent == "%%" else _for_subcommand(earlier)
+    found = sorted({text for text in offered if text.startswith(word)})
+    return {
+        "completions": [SimpleCompletion(text, type="param") for text in found],
+        "suppress": True,
+        "matched_fragment": word,
+    }
+
+
+def _for_question(earlier: str, word: str, namespace: Mapping[str, Any]) -> Iterable[str]:
+    flags = earlier.replace("=", " ").split()
+    last = next((flag for flag in reversed(flags) if flag.startswith("-")), "")
+    found = arguments.option_of(last)
+    expects_value = found is not None and found[1].value is not None and (flags[-1] == last or flags[-1].endswith(","))
+    if not expects_value or found is None:
+        return arguments.flags()
+    name, option = found
+    if name == "context":
+        return [*variables(namespace), *_paths(word)]
+    if name in ("model", "sub_model"):
+        from fleet_rlm.lm.resolve import known_models
+
+        models: list[str] = known_models()
+        return models
+    return variables(namespace) if name == "output" else option.choices
+
+
+def _for_subcommand(earlier: str) -> Iterable[str]:
+    from fleet_rlm.notebook.runs import RUNS
+    from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN
+
+    words = earlier.split()
+    if not words:
+        return [*OF_A_RUN, *PLAIN]
+    if words[0] not in OF_A_RUN:
+        return ()
+    return [run.id for run in reversed(RUNS.all())] + (["--sent"] if words[0] == "show" else [])
+
+
+def _paths(word: str) -> list[str]:
+    """Files and directories that begin with the word; silent until there is one, or they would bury the variables."""
+    found = glob.glob(glob.escape(word) + "*") if word else []
+    return [path + os.sep if os.path.isdir(path) else path for path in found]
+
+
+def _offset(context: CompletionContext) -> int:
+    lines = context.full_text.split("\n")
+    return sum(len(line) + 1 for line in lines[: context.cursor_line]) + context.cursor_position

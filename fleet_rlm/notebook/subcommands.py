@@ -1,0 +1,176 @@
+"""`%fleet runs`, `show`, `stop`, `status`, `models`, `config`, `doctor`, `help`: looking after runs and settings.
+
+Each is a function that returns the text to print, and its docstring is its line in `%fleet help`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from fleet_rlm.notebook.arguments import split_words
+from fleet_rlm.notebook.runs import RUNS
+from fleet_rlm.notebook.show import display
+from fleet_rlm.notebook.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from fleet_rlm.core.run import Run
+
+
+def subcommand(shell: Any, line: str) -> None:
+    """Carry out a `%fleet` line.
+
+    Raises:
+        UsageError: there is no such subcommand, or it cannot be done.
+    """
+    from fleet_rlm.core.errors import FleetError  # the room's first use of core: not needed to load the extension
+
+    name, *words = split_words(line) or ["help"]
+    name = "help" if name in ("-h", "--help") else name
+    try:
+        if name in OF_A_RUN:
+            print(_of_a_run(name, words, shell))
+        elif name in PLAIN and not words:
+            print(PLAIN[name]())
+        elif name in PLAIN:
+            raise UsageError(f"%fleet {name} stands alone, without {' '.join(words)!r}")
+        else:
+            close = did_you_mean(name, [*PLAIN, *OF_A_RUN]) or "; a question goes below %%fleet, see %fleet help"
+            raise UsageError(f"%fleet has no subcommand {name!r}{close}")
+    except FleetError as error:
+        raise UsageError(str(error)) from error
+
+
+def _of_a_run(name: str, words: list[str], shell: Any) -> str:
+    options, names = [word for word in words if word.startswith("-")], [word for word in words if word[0] != "-"]
+    if options not in ([], ["--sent"]) or (options and name != "show"):
+        raise UsageError(f"%fleet {name} has no option {options[0]}{did_you_mean(options[0], ['--sent'])}")
+    if len(names) > 1:
+        raise UsageError(f"%fleet {name} takes one run, not {' '.join(names)!r}")
+    going_on = RUNS.running()
+    if name == "stop" and not names and len(going_on) != 1:
+        ids = ", ".join(run.id for run in going_on)
+        raise UsageError(f"several runs are going on, say which: {ids}" if ids else "no run is going on")
+    run = going_on[0] if name == "stop" and not names else RUNS.find(names[0] if names else "", shell.user_ns)
+    return (_sent if options else OF_A_RUN[name])(run)
+
+
+def _show(run: Run) -> str:
+    """[RUN] [--sent]: show a run again, the latest without RUN; --sent: every prompt exactly as a model got it"""
+    display(run)
+    return f"run {run.id}: {run.status}"
+
+
+def _sent(run: Run) -> str:
+    from fleet_rlm.notebook.sent import sent_text
+
+    return sent_text(run.tree)
+
+
+def _stop(run: Run) -> str:
+    """[RUN]: stop a run; without RUN the one that is going on"""
+    if run.status != "running":
+        return f"run {run.id} has already ended: {run.status}"
+    run.stop()
+    return f"run {run.id} is told to stop"
+
+
+def _status(run: Run) -> str:
+    """[RUN]: how far a run is, what it has spent, and where its code runs"""
+    start, spent, isolation = run.tree.start, run.budget.spent, run.isolation
+    model = start.model if start else "unknown"
+    rows = [
+        ["run", run.id],
+        ["status", run.status],
+        ["task", _short(run.task)],
+        ["model", f"{model} (a stand-in, not a language model)" if run.offline else model],
+        ["spans", str(len(run.tree.spans))],
+        ["spent", f"{spent.calls} calls, {_seconds(run)} s, {_known(spent.tokens)} tokens, {_known(spent.usd)} USD"],
+        ["left", _left(run)],
+        ["sandbox", f"{isolation.backend}, {isolation.tier}" if isolation else "none started"],
+        *([["error", run.error]] if run.error else []),
+    ]
+    return table(rows)
+
+
+def _runs() -> str:
+    """the runs of this kernel, the latest last"""
+    rows = [[run.id, run.status, str(run.usage.llm_calls), _seconds(run), _short(run.task)] for run in RUNS.all()]
+    if not rows:
+        return "no run has been started in this kernel yet; write a question below %%fleet"
+    return table([["run", "status", "calls", "seconds", "task"], *rows])
+
+
+def _models() -> str:
+    """the models that can be named right now"""
+    from fleet_rlm.lm.resolve import known_models
+
+    return "\n".join([*known_models(), "... and any other name dspy knows, written provider/model"])
+
+
+def _config() -> str:
+    """the settings of this kernel and the variables that set them"""
+    from fleet_rlm.core.settings import Settings
+
+    settings = Settings.from_environ()
+    values = {variable: getattr(settings, name) for name, variable in Settings.VARIABLES.items()}
+    return table([[variable, "not set" if value is None else str(value)] for variable, value in values.items()])
+
+
+def _doctor() -> str:
+    """whether everything a run needs is there, and what to do if not"""
+    from fleet_rlm.agent.doctor import checks
+
+    rows = []
+    for check in checks():
+        rows.append(["ok" if check.ok else "MISSING", check.name, check.detail])
+        if not check.ok and check.way_out:
+            rows.append(["", "", check.way_out])
+    return table(rows)
+
+
+def _help() -> str:
+    """this list"""
+    rows = [[f"%fleet {name}", (do.__doc__ or "").strip()] for name, do in [*OF_A_RUN.items(), *PLAIN.items()]]
+    return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table(rows)}"
+
+
+OF_A_RUN: dict[str, Callable[[Run], str]] = {"show": _show, "stop": _stop, "status": _status}
+"""Subcommands that take a run, by its id, the beginning of it, or a variable."""
+
+PLAIN: dict[str, Callable[[], str]] = {
+    "runs": _runs,
+    "models": _models,
+    "config": _config,
+    "doctor": _doctor,
+    "help": _help,
+}
+"""Subcommands that stand alone."""
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned by spaces; the last one runs free."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _seconds(run: Run) -> str:
+    return _known(run.budget.spent.seconds)
+
+
+def _left(run: Run) -> str:
+    limits = [(name, getattr(run.budget.remaining, name)) for name in ("calls", "tokens", "usd", "seconds")]
+    return ", ".join(f"{_known(value)} {name}" for name, value in limits if value is not None) or "no limits"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def _known(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

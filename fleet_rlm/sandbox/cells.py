@@ -1,0 +1,155 @@
+"""One running cell as the host sees it: its clock, its streamed output, how it is stopped, and its result.
+
+The deadline's clock stands still while the guest waits for host tools. Stopping sends SIGINT, again and again for a
+grace period, and then kills the sandbox; whoever waited may leave at once, the stopping goes on without him.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from fleet_rlm.sandbox.base import CellError, CellResult, OnOutput, SandboxFile
+from fleet_rlm.sandbox.channel import Frame
+from fleet_rlm.sandbox.link import Link
+
+GRACE_S = 2.0
+AGAIN_S = 0.2  # a cell may swallow one interrupt
+
+
+class Cell:
+    """From the request to the answer."""
+
+    def __init__(
+        self, link: Link, timeout: float | None, on_output: OnOutput | None, refuse_calls: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._left = timeout
+        self.timeout = timeout
+        self._on_output = on_output
+        self._refuse_calls = refuse_calls
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0
+        self._answer: asyncio.Future[Frame] | None = None
+        self._stopper: asyncio.Task[None] | None = None
+        self.timed_out = False
+        self.started = self.ended = time.perf_counter()
+
+    @property
+    def stopping(self) -> bool:
+        """True from the moment the cell is being interrupted until its answer or end."""
+        return self._stopper is not None and not self._stopper.done()
+
+    async def run(self, request: dict[str, Any]) -> Frame:
+        """Send the request and wait for the answer. Cancelling interrupts the guest and returns at once."""
+        answer = self._answer = self._link.ask(request)
+        self.pause(False)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if not answer.done():
+                self.stop()
+            raise
+        finally:
+            self.ended = time.perf_counter()
+            self._hold()
+
+    def pause(self, paused: bool) -> None:
+        """Stop or continue the clock."""
+        if paused:
+            self._hold()
+        elif self._left is not None and self._timer is None:
+            self._since = time.perf_counter()
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, self._left), self._on_deadline)
+
+    def _hold(self) -> None:
+        if self._timer is not None and self._left is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._left -= time.perf_counter() - self._since
+
+    def _on_deadline(self) -> None:
+        self.timed_out = True
+        self.stop()
+
+    def stop(self) -> None:
+        """Interrupt the guest; kill it if it does not answer within the grace period."""
+        if self._stopper is None and self._answer is not None and not self._answer.done():
+            self._hold()
+            self._refuse_calls()
+            self._stopper = asyncio.get_running_loop().create_task(self._interrupt(self._answer))
+
+    async def _interrupt(self, answer: asyncio.Future[Frame]) -> None:
+        for _ in range(round(GRACE_S / AGAIN_S)):
+            self._link.interrupt()
+            done, _ = await asyncio.wait({answer}, timeout=AGAIN_S)
+            if done:
+                answer.exception()  # nobody else may be left to hear it
+                return
+        why = f"a cell exceeded its {self.timeout:g} s and" if self.timed_out else "a cell was stopped but"
+        self._link.kill(f"{why} could not be interrupted (it is probably inside a long call of native code)")
+        if answer.done():
+            answer.exception()
+
+    async def over(self) -> None:
+        """Wait until a stopping cell has ended, one way or the other."""
+        if self._stopper is not None:
+            await asyncio.shield(self._stopper)
+
+    def when_over(self, then: Callable[[], None]) -> None:
+        """Call back when a stopping cell has ended."""
+        if self._stopper is not None:
+            self._stopper.add_done_callback(lambda _: then())
+
+    def on_chunks(self, chunks: Any) -> None:
+        """Streamed output arrived."""
+        if self._on_output is None or self.stopping or not isinstance(chunks, list):
+            return
+        for stream, text in _valid(chunks):
+            self._on_output(stream, text)
+
+
+def _valid(chunks: Any) -> list[tuple[Literal["stdout", "stderr"], str]]:
+    if not isinstance(chunks, list):
+        return []
+    return [
+        (chunk[0], chunk[1])
+        for chunk in chunks
+        if isinstance(chunk, list) and len(chunk) == 2 and chunk[0] in ("stdout", "stderr") and isinstance(chunk[1], str)
+    ]
+
+
+def result_of(header: dict[str, Any], cell: Cell, files: list[SandboxFile]) -> CellResult:
+    """The guest's answer, checked field by field: generated code could have forged it."""
+    output = header.get("output")
+    output = output if isinstance(output, dict) else {}
+    chunks = _valid(output.get("chunks"))
+    error = _error(header.get("error"))
+    submitted = header.get("submitted")
+    if cell.timed_out and not isinstance(submitted, dict):
+        message = f"the cell was interrupted after {cell.timeout:g} s; variables are kept"
+        trace = error.traceback.rstrip("\n") + "\n" if error is not None else ""
+        error = CellError("CellTimeout", message, f"{trace}CellTimeout: {message}\n")
+    value = header.get("value")
+    displays = header.get("displays")
+    return CellResult(
+        stdout="".join(text for stream, text in chunks if stream == "stdout"),
+        stderr="".join(text for stream, text in chunks if stream == "stderr"),
+        printed="".join(text for _, text in chunks),
+        value=value if isinstance(value, str) else None,
+        error=error,
+        submitted=submitted if isinstance(submitted, dict) else None,
+        displays=[shown for shown in displays if isinstance(shown, dict)] if isinstance(displays, list) else [],
+        artifacts=files,
+        duration_s=cell.ended - cell.started,
+        truncated=output.get("truncated") is True,
+    )
+
+
+def _error(found: Any) -> CellError | None:
+    if not isinstance(found, dict):
+        return None
+    return CellError(**{field.name: str(found.get(field.name, "")) for field in dataclasses.fields(CellError)})

@@ -1,0 +1,125 @@
+"""The host's end of one stream to a guest, driven by the background loop.
+
+Frames are written at once if the socket takes them, queued otherwise; arriving frames go to one callback. Whatever
+arrives comes from generated code: it is bounded, parsed as JSON with raw buffers, and never unpickled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fleet_rlm.sandbox.guest import wire
+
+FRAME_LIMIT = 1 << 30  # bytes a guest may send at once
+Frame = tuple[dict[str, Any], list[bytes]]
+
+
+class Channel:
+    """One end of a socketpair. `on_frame` hears frames, `on_end` the end (with a reason) exactly once."""
+
+    def __init__(
+        self, sock: socket.socket, on_frame: Callable[[dict[str, Any], list[bytes]], None], on_end: Callable[[str], None]
+    ) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._parser = wire.Parser(FRAME_LIMIT)
+        self._queue: collections.deque[tuple[memoryview, list[int]]] = collections.deque()
+        self._open = True
+        self.peer_pid: int | None = None  # learned from the kernel with the first bytes
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._loop.add_reader(sock, self._readable)
+
+    def send(self, header: dict[str, Any], buffers: Iterable[wire.Buffer] = (), fds: Iterable[int] = ()) -> None:
+        """Write a frame; takes ownership of the descriptors. Silent after the end: `on_end` has told."""
+        owned = list(fds)
+        if not self._open:
+            _close(owned)
+            return
+        if owned:
+            header = {**header, "nfd": len(owned)}
+        chunks = [memoryview(chunk).cast("B") for chunk in wire.framed(wire.pack(header, buffers))]
+        self._queue.append((chunks[0], owned))
+        self._queue.extend((chunk, []) for chunk in chunks[1:])
+        if len(self._queue) == len(chunks):
+            self._write()
+
+    def close(self) -> None:
+        """Close this end; the guest ends. `on_end` is not called."""
+        self._shut()
+
+    def _shut(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        for _, fds in self._queue:
+            _close(fds)
+        self._queue.clear()
+        self._socket.close()
+
+    def _end(self, reason: str) -> None:
+        if self._open:
+            self._shut()
+            self._on_end(reason)
+
+    def _write(self) -> None:
+        try:
+            while self._queue:
+                chunk, fds = self._queue[0]
+                sent = self._socket.sendmsg([chunk], wire.rights(fds))
+                _close(fds)
+                if sent < len(chunk):
+                    self._queue[0] = (chunk[sent:], [])
+                else:
+                    self._queue.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self._socket, self._write)
+        except OSError:
+            self._loop.remove_writer(self._socket)  # the reader will see the end
+        else:
+            self._loop.remove_writer(self._socket)
+
+    def _readable(self) -> None:
+        try:
+            if self.peer_pid is None:
+                data, ancillary, _flags, _address = self._socket.recvmsg(262_144, 256)
+                self._learn(ancillary)
+            else:
+                data = self._socket.recv(262_144)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end("its process ended")
+            return
+        try:
+            self._parser.feed(data)
+            while self._open and (frame := self._parser.pop()) is not None:
+                self._on_frame(*frame)
+        except wire.ProtocolError as error:
+            self._end(f"it sent {error}")
+
+    def _learn(self, ancillary: list[tuple[int, int, bytes]]) -> None:
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                self.peer_pid = struct.unpack_from("i", data)[0]
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+            elif kind == socket.SCM_RIGHTS:
+                _close(wire.descriptors([(level, kind, data)]))
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+    fds.clear()

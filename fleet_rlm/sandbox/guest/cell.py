@@ -1,0 +1,215 @@
+"""Run one cell in a namespace: statements, a trailing value, SUBMIT, and errors with the lines that raised them.
+
+Top-level `await` works. SUBMIT records its values and ends the cell even where a bare `except:` swallows it: while the
+cell goes on regardless, the submission is raised in it again and again.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import ctypes
+import inspect
+import linecache
+import threading
+import traceback
+from types import CodeType, TracebackType
+from typing import Any
+
+from . import channel as wires
+
+VALUE_LIMIT = 10_000  # characters of a trailing value's repr
+TRACEBACK_LIMIT = 20_000
+MESSAGE_LIMIT = 5_000
+AGAIN_S = 0.02  # before a swallowed SUBMIT is raised again
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "list": (list, tuple),
+    "dict": (dict,),
+    "NoneType": (type(None),),
+}
+
+
+class Submitted(BaseException):
+    """Unwinds a cell after SUBMIT."""
+
+
+class Submission:
+    """SUBMIT of the running cell."""
+
+    def __init__(self, interrupts: wires.Interrupts) -> None:
+        self.fields: list[dict[str, Any]] | None = None
+        self.values: dict[str, Any] | None = None
+        self._interrupts = interrupts
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """A new cell starts."""
+        self.values = None
+        self._over = threading.Event()
+
+    def submit(self, *args: Any, **kwargs: Any) -> None:
+        """Record the final output and end the cell."""
+        values = self._bound(args, kwargs)
+        if self.values is None:
+            threading.Thread(target=self._insist, args=(self._over,), daemon=True).start()
+        self.values = values
+        raise Submitted
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self.fields is None:
+            if len(args) > 1 or (args and kwargs) or not (args or kwargs):
+                raise TypeError("SUBMIT takes one value, or values by name")
+            return {"output": args[0]} if args else dict(kwargs)
+        names = [field["name"] for field in self.fields]
+        usage = f"SUBMIT({', '.join(names)})"
+        if len(args) > len(names):
+            raise TypeError(f"{usage} takes {len(names)} values, {len(args)} were given")
+        values = dict(zip(names, args))
+        for name, given in kwargs.items():
+            if name not in names:
+                raise TypeError(f"{usage} has no field {name!r}")
+            if name in values:
+                raise TypeError(f"{usage} got two values for {name!r}")
+            values[name] = given
+        if missing := [name for name in names if name not in values]:
+            raise TypeError(f"{usage} lacks {', '.join(map(repr, missing))}")
+        for field in self.fields:
+            wanted, given = field.get("type"), values[field["name"]]
+            if wanted in TYPES and not isinstance(given, TYPES[wanted]):
+                if not _same_scalar(wanted, given):
+                    raise TypeError(f"{usage}: {field['name']!r} must be {wanted}, not {type(given).__name__}")
+            if wanted in ("int", "float") and isinstance(given, bool):
+                raise TypeError(f"{usage}: {field['name']!r} must be {wanted}, not bool")
+        return values
+
+    def _insist(self, over: threading.Event) -> None:
+        while not over.wait(AGAIN_S):
+            with self._lock:
+                if not over.is_set() and self._interrupts.region == wires.USER:
+                    _raise_in(self._interrupts.main, Submitted)
+
+    def end(self) -> None:
+        """The cell is over; nothing is raised in it any more."""
+        with self._lock:
+            self._over.set()
+        if self.values is not None:
+            _raise_in(self._interrupts.main, None)
+
+
+def _same_scalar(wanted: str, given: Any) -> bool:
+    """True for a numpy scalar that stands for the wanted Python type."""
+    item = getattr(given, "item", None)
+    return callable(item) and getattr(given, "shape", None) == () and isinstance(item(), TYPES[wanted])
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), kind and ctypes.py_object(kind))
+
+
+class Outcome:
+    """How a cell ended, apart from what it printed."""
+
+    value: Any = None
+    has_value = False
+    error: dict[str, str] | None = None
+
+
+def run(code: str, number: int, namespace: dict[str, Any], submission: Submission, where: wires.Interrupts) -> Outcome:
+    """Execute the cell on the main thread. Everything it raises is in the outcome."""
+    outcome = Outcome()
+    name = f"<cell {number}>"
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    try:
+        statements, last = _compiled(code, name)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        outcome.error = describe(error, syntax=True)
+        return outcome
+    submission.begin()
+    where.pending = False
+    failure: BaseException | None = None
+    try:
+        try:
+            where.region = wires.USER
+            _evaluate(statements, namespace)
+            if last is not None:
+                outcome.value = _evaluate(last, namespace)
+                outcome.has_value = outcome.value is not None
+        finally:
+            where.region = wires.IDLE
+            submission.end()
+    except Submitted:
+        where.region = wires.IDLE
+        submission.end()  # again, should the exception have struck inside the clean-up
+    except BaseException as error:
+        where.region = wires.IDLE
+        failure = error
+    if failure is not None and submission.values is None:
+        outcome.error = describe(failure)
+    return outcome
+
+
+def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    tree = compile(code, name, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    statements = compile(tree, name, "exec", flags, dont_inherit=True)
+    if last is None:
+        return statements, None
+    return statements, compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True)
+
+
+def _evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
+    result = eval(code, namespace)
+    if code.co_flags & inspect.CO_COROUTINE:
+        return asyncio.run(result)
+    return result
+
+
+def describe(error: BaseException, *, syntax: bool = False) -> dict[str, str]:
+    """Type, message and traceback, with the worker's own frames left out."""
+    first = error.__traceback__
+    while first is not None and not first.tb_frame.f_code.co_filename.startswith("<cell"):
+        first = first.tb_next
+    kind = type(error).__name__
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"<its str() raised {type(broken).__name__}>"
+    if isinstance(error, MemoryError):
+        message = message or "the sandbox's memory limit was reached; work on parts of the data, or delete variables"
+    if isinstance(error, SystemExit):
+        message = f"exit({message}) only ends this cell; call SUBMIT(...) when the answer is ready"
+    return {"type": kind, "message": _cut(message, MESSAGE_LIMIT), "traceback": _formatted(error, first, syntax)}
+
+
+def _formatted(error: BaseException, first: TracebackType | None, syntax: bool) -> str:
+    try:
+        shown = traceback.TracebackException(type(error), error, None if syntax else first, compact=True)
+        if isinstance(error, MemoryError) and not str(error):
+            return "".join(shown.format()).rstrip() + ": the sandbox's memory limit was reached\n"
+        return _cut("".join(shown.format()), TRACEBACK_LIMIT)
+    except Exception as broken:
+        return f"{type(error).__name__} (its traceback could not be formatted: {type(broken).__name__})\n"
+
+
+def bounded_repr(value: Any) -> str:
+    """repr() that stays short, in time as well as in characters, for large builtin containers."""
+    if type(value) in (str, bytes) and len(value) > VALUE_LIMIT:
+        return f"{value[: VALUE_LIMIT // 2]!r}... ({len(value):,} long)"
+    if type(value) in (list, tuple, set, frozenset, dict) and len(value) > 2_000:
+        items = iter(value.items() if isinstance(value, dict) else value)
+        few = [next(items) for _ in range(20)]
+        return _cut(f"{type(value).__name__} of {len(value):,}, starting {few!r}", VALUE_LIMIT)
+    return _cut(repr(value), VALUE_LIMIT)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... {len(text) - limit:,} characters left out ...\n{text[-half:]}"

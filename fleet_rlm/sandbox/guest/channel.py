@@ -1,0 +1,168 @@
+"""The guest's end of the wire: many threads may ask, and whoever waits does the reading.
+
+There is no reader thread. A waiting thread takes the turn to read and hands other threads' messages to their boxes;
+when its own arrives it passes the turn on. So a call from the main thread costs no thread switch, and a fork finds no
+helper thread to lose. An interrupt (SIGINT) raises KeyboardInterrupt in the cell, never half-way through a frame.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import select
+import signal
+import socket
+import threading
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any
+
+from . import wire
+
+Message = tuple[dict[str, Any], list[bytes], list[int]]  # header, buffers, descriptors
+IDLE, USER, GUARDED, WAITING = range(4)
+
+
+class Interrupts:
+    """Where the main thread is, and so whether a SIGINT may raise now."""
+
+    def __init__(self) -> None:
+        self.region = IDLE
+        self.pending = False
+        self.main = threading.get_ident()
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.region == USER:
+            raise KeyboardInterrupt
+        if self.region == WAITING:
+            self.region = GUARDED
+            raise KeyboardInterrupt
+        if self.region == GUARDED:
+            self.pending = True
+
+    def guard(self) -> int | None:
+        """Enter wire code; returns what `release` needs, or None on any thread but the main one."""
+        if threading.get_ident() != self.main:
+            return None
+        region, self.region = self.region, GUARDED if self.region != IDLE else IDLE
+        return region
+
+    def release(self, region: int | None) -> None:
+        """Leave wire code. Raises KeyboardInterrupt if one came meanwhile and the cell may have it."""
+        if region is None:
+            return
+        self.region = region
+        if self.pending and region == USER:
+            self.pending = False
+            raise KeyboardInterrupt
+
+
+class Box:
+    """The messages meant for one waiter."""
+
+    __slots__ = ("event", "messages")
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.messages: collections.deque[Message] = collections.deque()
+
+
+class Channel:
+    """One duplex stream to the host. The end of the stream ends this process: nobody is left to work for."""
+
+    def __init__(self, sock: socket.socket, interrupts: Interrupts) -> None:
+        sock.setblocking(True)
+        self.socket = sock
+        self.interrupts = interrupts
+        self.commands = Box()
+        self._boxes: dict[int, Box] = {}
+        self._ids = itertools.count(1)
+        self._waiting: list[Box] = []
+        self._turn = threading.Lock()
+        self._sending = threading.Lock()
+        self._parser = wire.Parser()
+        self._fds: collections.deque[int] = collections.deque()
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    def send(self, header: dict[str, Any], buffers: Iterable[wire.Buffer] = ()) -> None:
+        """Write a frame. Raises TypeError before anything is written if the header cannot travel."""
+        chunks = wire.framed(wire.pack(header, buffers))
+        region = self.interrupts.guard()
+        try:
+            with self._sending:
+                for chunk in chunks:
+                    self.socket.sendall(chunk)
+        except OSError:
+            os._exit(0)
+        finally:
+            self.interrupts.release(region)
+
+    def open_box(self) -> tuple[int, Box]:
+        """A box for the answers to one call."""
+        number = next(self._ids)
+        box = self._boxes[number] = Box()
+        return number, box
+
+    def close_box(self, number: int) -> None:
+        """Forget a call; what still arrives for it is dropped."""
+        self._boxes.pop(number, None)
+
+    def receive(self, box: Box) -> Message:
+        """The next message for this box, reading for everybody meanwhile if nobody else does."""
+        region = self.interrupts.guard()
+        self._waiting.append(box)
+        try:
+            while True:
+                box.event.clear()
+                if box.messages:
+                    return box.messages.popleft()
+                if self._turn.acquire(blocking=False):
+                    try:
+                        while not box.messages:
+                            self._read(region)
+                        return box.messages.popleft()
+                    finally:
+                        self._turn.release()
+                self._interruptible(region, box.event.wait)
+        finally:
+            self._waiting.remove(box)
+            for other in self._waiting:
+                other.event.set()
+                break
+            self.interrupts.release(region)
+
+    def _interruptible(self, region: int | None, wait: Any) -> None:
+        if region != USER:
+            wait()
+            return
+        self.interrupts.region = WAITING
+        if self.interrupts.pending:
+            self.interrupts.region, self.interrupts.pending = GUARDED, False
+            raise KeyboardInterrupt
+        wait()
+        self.interrupts.region = GUARDED
+
+    def _read(self, region: int | None) -> None:
+        self._interruptible(region, self._poll.poll)
+        try:
+            data, ancillary, _flags, _address = self.socket.recvmsg(262_144, 4 * wire.MAX_FDS + 64)
+        except OSError:
+            data, ancillary = b"", []
+        if not data:
+            os._exit(0)
+        self._fds.extend(wire.descriptors(ancillary))
+        self._parser.feed(data)
+        while (frame := self._parser.pop()) is not None:
+            header, parts = frame
+            fds = [self._fds.popleft() for _ in range(header.get("nfd", 0))]
+            call = header.get("call")
+            box = self.commands if call is None else self._boxes.get(call)
+            if box is None:
+                for fd in fds:
+                    os.close(fd)
+                continue
+            box.messages.append((header, parts, fds))
+            box.event.set()

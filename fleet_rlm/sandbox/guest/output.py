@@ -1,0 +1,207 @@
+"""What a cell prints: kept in order, streamed in batches, and bounded however much there is.
+
+The first and last `KEEP` characters of a cell are kept in memory; when more is printed everything goes to a file among
+the cell's artifacts (up to `SPOOL` bytes) and the text says so. What child processes write to descriptors 1 and 2
+lands in a file of its own and is woven in at the next write or at the end of the cell.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+KEEP = 100_000  # characters at either end
+SPOOL = 64 << 20  # bytes
+BATCH_S = 0.05
+Chunk = tuple[str, str]  # stream, text
+
+
+class Stream(io.TextIOBase):
+    """sys.stdout or sys.stderr of a cell."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, output: Output, name: str) -> None:
+        self._output = output
+        self._name = name
+        self.buffer = _Bytes(self)  # type: ignore[misc,assignment]
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._output.write(self._name, text)
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1 if self._name == "stdout" else 2
+
+
+class _Bytes(io.RawIOBase):
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._stream.write(str(view, "utf-8", "replace"))
+        return view.nbytes
+
+
+class Output:
+    """Collects one cell after the other."""
+
+    def __init__(self, directory: str, send: Callable[[list[Chunk]], None]) -> None:
+        self.stdout, self.stderr = Stream(self, "stdout"), Stream(self, "stderr")
+        self._send = send
+        self._lock = threading.RLock()
+        self._raw = os.open(os.path.join(directory, "raw-output"), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
+        os.dup2(self._raw, 1)
+        os.dup2(self._raw, 2)
+        self._reset("", False)
+
+    def _reset(self, spool_path: str, streaming: bool) -> None:
+        self._head: list[Chunk] = []
+        self._tail: list[Chunk] = []
+        self._room = KEEP
+        self._tail_size = 0
+        self._spool: BinaryIO | None = None
+        self._spooled = 0
+        self._total = 0
+        self._raw_read = 0
+        self._spool_path = spool_path
+        self._streaming = streaming
+        self._unsent: list[Chunk] = []
+        self._last_sent = 0.0
+        self._ticking = False
+        self._done = threading.Event()
+
+    def begin(self, spool_path: str, streaming: bool) -> None:
+        """Start a cell. `spool_path` is where its output goes if there is too much of it."""
+        with self._lock:
+            if os.fstat(self._raw).st_size:
+                os.ftruncate(self._raw, 0)
+            self._reset(spool_path, streaming)
+
+    def write(self, stream: str, text: str) -> None:
+        """Take one piece of output."""
+        with self._lock:
+            self._weave()
+            self._take(stream, text)
+
+    def flush(self) -> None:
+        """Send what has not been sent."""
+        with self._lock:
+            self._weave()
+            self._flush()
+
+    def end(self) -> dict[str, Any]:
+        """Finish the cell; returns chunks, whether text was cut, and the spool file's name if there is one."""
+        with self._lock:
+            self._weave()
+            self._flush()
+            self._done.set()
+            chunks = self._head
+            cut = self._total - KEEP - self._tail_size
+            spool = None
+            if self._spool is not None:
+                self._spool.close()
+                spool = os.path.basename(self._spool_path)
+                beyond = "" if self._spooled < SPOOL else f" (its first {SPOOL >> 20} MB)"
+                note = f"\n... {cut:,} characters not shown; all output{beyond} is in artifacts/{spool} ...\n"
+                chunks = [*self._head, ("stdout", note), *self._tail] if cut > 0 else [*self._head, *self._tail]
+            self._head, self._tail = [], []
+            return {"chunks": _joined(chunks), "truncated": spool is not None and cut > 0, "spool": spool}
+
+    def _weave(self) -> None:
+        size = os.fstat(self._raw).st_size
+        if size == self._raw_read:
+            return
+        start, self._raw_read = self._raw_read, size
+        if size - start > 4 * KEEP:  # what a child process wrote; the middle would be cut anyway
+            first, last = os.pread(self._raw, KEEP, start), os.pread(self._raw, KEEP, size - KEEP)
+            skipped = f"\n... {size - start - 2 * KEEP:,} bytes written by a child process not kept ...\n"
+            self._take("stdout", str(first, "utf-8", "replace") + skipped + str(last, "utf-8", "replace"))
+        else:
+            self._take("stdout", str(os.pread(self._raw, size - start, start), "utf-8", "replace"))
+
+    def _take(self, stream: str, text: str) -> None:
+        self._total += len(text)
+        kept = text[: self._room] if len(text) > self._room else text
+        if kept:
+            self._head.append((stream, kept))
+            self._room -= len(kept)
+            if self._streaming:
+                self._unsent.append((stream, kept))
+                self._stream()
+        if len(kept) < len(text):
+            self._overflow(stream, text, len(kept))
+
+    def _overflow(self, stream: str, text: str, start: int) -> None:
+        if self._spool is None:
+            self._spool = open(self._spool_path, "wb")
+            for _, earlier in self._head:
+                self._keep(earlier, 0)
+        self._keep(text, start)
+        last = text[max(start, len(text) - KEEP) :]
+        self._tail.append((stream, last))
+        self._tail_size += len(last)
+        if self._tail_size > 2 * KEEP:
+            self._trim()
+
+    def _keep(self, text: str, start: int) -> None:
+        """Write to the spool, a slice at a time so that a giant string is not encoded whole."""
+        while start < len(text) and self._spooled < SPOOL and self._spool is not None:
+            data = text[start : start + (1 << 20)].encode("utf-8", "backslashreplace")
+            self._spool.write(data)
+            self._spooled += len(data)
+            start += 1 << 20
+
+    def _trim(self) -> None:
+        excess = self._tail_size - KEEP
+        dropped = 0
+        while excess >= len(self._tail[dropped][1]):
+            excess -= len(self._tail[dropped][1])
+            dropped += 1
+        stream, text = self._tail[dropped]
+        self._tail = [(stream, text[excess:]), *self._tail[dropped + 1 :]]
+        self._tail_size = sum(len(text) for _, text in self._tail)
+
+    def _stream(self) -> None:
+        if time.monotonic() - self._last_sent >= BATCH_S:
+            self._flush()
+        elif not self._ticking:  # a print before a long silence must still appear
+            self._ticking = True
+            threading.Thread(target=self._tick, args=(self._done,), daemon=True).start()
+
+    def _tick(self, done: threading.Event) -> None:
+        while not done.wait(BATCH_S):
+            with self._lock:
+                if done is self._done:
+                    self._flush()
+
+    def _flush(self) -> None:
+        if self._unsent:
+            chunks, self._unsent = _joined(self._unsent), []
+            self._last_sent = time.monotonic()
+            self._send(chunks)
+
+
+def _joined(chunks: list[Chunk]) -> list[Chunk]:
+    """Neighbours of the same stream as one."""
+    runs: list[tuple[str, list[str]]] = []
+    for stream, text in chunks:
+        if runs and runs[-1][0] == stream:
+            runs[-1][1].append(text)
+        else:
+            runs.append((stream, [text]))
+    return [(stream, "".join(texts)) for stream, texts in runs]

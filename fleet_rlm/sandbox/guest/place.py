@@ -1,0 +1,78 @@
+"""Where a sandbox may write and what it may read: its directory, laid out and closed behind it.
+
+`work/` is the current directory, `work/artifacts/` what the user gets to see, `tmp/` for temporary files, `sub/` for
+children; the directory itself is HOME. A child lies inside its parent's place, because confinement only ever narrows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+from . import lockdown
+
+
+class Place:
+    """Plain data until entered; inherited by forks."""
+
+    def __init__(self, directory: str, config: dict[str, Any], read: tuple[str, ...]) -> None:
+        self.directory = directory
+        self.work = os.path.join(directory, "work")
+        self.artifacts = os.path.join(self.work, "artifacts")
+        self.config = config  # confined, namespaces: bool; abi: int
+        self.read = read
+
+    def below(self, name: str) -> Place:
+        """A child's place inside this one; it may read this one's work directory."""
+        return Place(os.path.join(self.directory, "sub", name), self.config, (*self.read, self.work))
+
+    def enter(self) -> None:
+        """Create the directories, move in, and give up everything outside. Raises lockdown.Refused."""
+        temporary = os.path.join(self.directory, "tmp")
+        for path in (self.directory, self.work, self.artifacts, temporary, os.path.join(self.directory, "sub")):
+            os.mkdir(path, mode=0o700)
+        os.environ.update(HOME=self.directory, TMPDIR=temporary, MPLCONFIGDIR=temporary)
+        tempfile.tempdir = None
+        os.chdir(self.work)
+        if self.config["confined"]:
+            lockdown.narrow(self.directory, self.read, namespaces=self.config["namespaces"], abi=self.config["abi"])
+
+    def changed(self, seen: dict[str, tuple[int, int]]) -> list[str]:
+        """Artifacts written since the last time, as relative paths; `seen` is brought up to date."""
+        found: list[str] = []
+        pending = [self.artifacts]
+        while pending:
+            try:
+                entries = list(os.scandir(pending.pop()))
+            except OSError:  # the cell removed or locked its own directory: nothing to hand over
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    stamp = (status.st_mtime_ns, status.st_size)
+                    if seen.get(entry.path) != stamp:
+                        seen[entry.path] = stamp
+                        found.append(os.path.relpath(entry.path, self.artifacts))
+        return sorted(found)
+
+
+def keep_modes() -> None:
+    """Let os.chmod and os.utime do nothing, so that shutil.copy and archives work where the filter refuses them.
+
+    Accepted cost: a cell cannot change modes or times of its own files either.
+    """
+
+    def unchanged(path: Any, *_args: Any, follow_symlinks: bool = True, **_kwargs: Any) -> None:
+        if not isinstance(path, int):
+            os.stat(path, follow_symlinks=follow_symlinks)  # a missing file stays an error
+
+    for replaced in (os.chmod, os.utime):
+        for support in (os.supports_follow_symlinks, os.supports_fd, os.supports_dir_fd):
+            if replaced in support:
+                support.add(unchanged)
+    os.chmod = os.utime = unchanged
+    if hasattr(os, "setxattr"):
+        os.setxattr = unchanged

@@ -1,0 +1,202 @@
+"""One sandbox's life: serve cells, values and forks from one channel until the host closes it.
+
+A session owns a namespace (which is `__main__`), a place and a channel. A fork carries the namespace over and replaces
+everything else. It may happen between cells or, for a forking tool, in the thread that waits for the tool; the child
+serves its own cells from there and never returns.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from . import cell, display, inbox, lockdown, output, tools, wire
+from . import channel as wires
+from .place import Place
+
+
+class Session:
+    """The state of one sandbox process."""
+
+    def __init__(self, place: Place, namespace: dict[str, Any]) -> None:
+        self.place = place
+        self.namespace = namespace
+        self.tools: set[str] = set()
+        self.slots: dict[int, Any] = {}  # values the host sent, by the host's number for them
+        self.cells = 0
+        self.children: set[int] = set()
+        self.displays: list[dict[str, Any]] = []
+        self._seen_files: dict[str, tuple[int, int]] = {}
+
+    def serve(self, sock: socket.socket) -> None:
+        """Answer the host; ends with the process, never by returning."""
+        self.interrupts = wires.Interrupts()
+        self.channel = wires.Channel(sock, self.interrupts)
+        self.submission = cell.Submission(self.interrupts)
+        self.output = output.Output(self.place.directory, lambda chunks: self.channel.send({"t": "out", "c": chunks}))
+        self.namespace["display"] = self.display
+        for name in self.tools & self.namespace.keys():  # inherited from the parent, whose channel they would use
+            self.namespace[name] = tools.function(self, name, self.namespace[name].kind)
+        self.channel.send({"t": "ready"})
+        answers: dict[str, Callable[[dict[str, Any], list[bytes], list[int]], None]] = {
+            "exec": self._execute,
+            "put": self._put,
+            "get": self._get,
+            "fork": lambda header, _parts, fds: self.fork(header, fds, {}),
+        }
+        while True:
+            header, parts, fds = self.channel.receive(self.channel.commands)
+            answers[header["t"]](header, parts, fds)
+
+    # ---- cells
+
+    def _execute(self, header: dict[str, Any], _parts: list[bytes], _fds: list[int]) -> None:
+        self._reap()
+        self.cells += 1
+        for name in header.get("drop", ()):
+            self.tools.discard(name)
+            self.namespace.pop(name, None)
+        for name, kind in header.get("add", {}).items():
+            self.tools.add(name)
+            self.namespace[name] = tools.function(self, name, kind)
+        for name, slot in header.get("bind", ()):
+            self.namespace[name] = self.slots[slot]
+        self.namespace.update(header.get("set", {}))
+        self.submission.fields = header["fields"]
+        self.namespace["SUBMIT"] = self.submission.submit
+        self.output.begin(os.path.join(self.place.artifacts, f"output-{self.cells}.txt"), header["stream"])
+        self.displays = []
+        sys.stdout, sys.stderr = self.output.stdout, self.output.stderr
+        outcome = cell.run(header["code"], self.cells, self.namespace, self.submission, self.interrupts)
+        self._finish(header["id"], outcome)
+
+    def _finish(self, number: int, outcome: cell.Outcome) -> None:
+        reply: dict[str, Any] = {"t": "res", "id": number, "value": None, "error": outcome.error}
+        if outcome.has_value:
+            self.namespace["_"] = outcome.value
+            self._interruptible(reply, lambda: self._show_value(reply, outcome.value))
+        self._interruptible(reply, lambda: self.displays.extend(display.open_figures()))
+        values, self.submission.values = self.submission.values, None
+        reply["displays"] = self.displays
+        reply["output"] = self.output.end()
+        reply["files"] = self.place.changed(self._seen_files)
+        if values is not None and reply["error"] is None:
+            reply["submitted"] = {name: wire.lifted(value) for name, value in values.items()}
+        try:
+            self.channel.send(reply)
+        except (TypeError, ValueError, RecursionError, MemoryError) as error:  # what was submitted cannot leave
+            reply.pop("submitted", None)
+            reply["displays"] = []
+            reply["error"] = reply["error"] or cell.describe(TypeError(f"SUBMIT: {error}"))
+            self.channel.send(reply)
+
+    def _interruptible(self, reply: dict[str, Any], work: Callable[[], None]) -> None:
+        """Run code of the cell's objects (repr, savefig) as part of the cell: its errors are the cell's."""
+        try:
+            self.interrupts.region = wires.USER
+            work()
+        except BaseException as error:
+            self.interrupts.region = wires.IDLE
+            reply["error"] = reply["error"] or cell.describe(error)
+        finally:
+            self.interrupts.region = wires.IDLE
+
+    def _show_value(self, reply: dict[str, Any], value: Any) -> None:
+        reply["value"] = cell.bounded_repr(value)
+        rich = display.bundle(value)
+        if rich is not None:
+            self.displays.append(rich)
+
+    def display(self, *objects: Any) -> None:
+        """Show objects richly beside the printed output."""
+        for obj in objects:
+            rich = display.bundle(obj)
+            print(obj if rich is None else rich["text/plain"])
+            if rich is not None:
+                self.displays.append(rich)
+
+    # ---- values
+
+    def _put(self, header: dict[str, Any], parts: list[bytes], fds: list[int]) -> None:
+        reply: dict[str, Any] = {"t": "res", "id": header["id"]}
+        try:
+            obj = inbox.value(header["value"], parts, fds) if header["value"] else self.slots[header["slot"]]
+        except Exception as error:
+            reply["error"] = cell.describe(error)
+        else:
+            self.namespace[header["name"]] = obj
+            if header["slot"] is not None:
+                self.slots[header["slot"]] = obj
+        self.channel.send(reply)
+
+    def _get(self, header: dict[str, Any], _parts: list[bytes], _fds: list[int]) -> None:
+        try:
+            if header["name"] not in self.namespace:
+                raise NameError(f"there is no variable {header['name']!r} in the sandbox")
+            head, buffers = inbox.outgoing(self.namespace[header["name"]])
+            self.channel.send({"t": "res", "id": header["id"], "head": head}, buffers)
+        except Exception as error:
+            self.channel.send({"t": "res", "id": header["id"], "error": cell.describe(error)})
+
+    # ---- forks
+
+    def fork(self, header: dict[str, Any], fds: list[int], bind: dict[str, Any]) -> None:
+        """Fork this process; the child serves the passed socket with `bind` added to its namespace."""
+        sock = socket.socket(fileno=fds[0])
+        self._reap()
+        region = self.interrupts.guard()
+        gc.freeze()  # a collection in the child would write to every inherited page
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._continue_as_child(header["dir"], sock, bind)
+            self.children.add(pid)
+        except OSError as error:
+            self.channel.send({"t": "unforked", "id": header["id"], "error": str(error)})
+        finally:
+            gc.unfreeze()
+            sock.close()
+            self.interrupts.release(region)
+
+    def _continue_as_child(self, name: str, sock: socket.socket, bind: dict[str, Any]) -> None:
+        become_sandbox(sock, self.channel.socket)
+        self.namespace.update(bind)
+        child = Session(self.place.below(name), self.namespace)
+        child.tools, child.slots = self.tools, self.slots
+        live(child, sock)
+
+    def _reap(self) -> None:
+        for pid in list(self.children):  # one by one: a cell's own subprocesses are its own to wait for
+            try:
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    self.children.discard(pid)
+            except ChildProcessError:
+                self.children.discard(pid)
+
+
+def become_sandbox(sock: socket.socket, inherited: socket.socket) -> None:
+    """First steps of a fresh fork: own process group, death with the parent, the parent's channel closed."""
+    os.setsid()
+    lockdown.die_with_parent(signal.SIGKILL)
+    inherited.close()
+
+
+def live(session: Session, sock: socket.socket) -> None:
+    """Enter the session's place and serve until the end of the process. Never returns."""
+    try:
+        session.place.enter()
+        session.serve(sock)
+    except BaseException as error:
+        try:
+            sock.setblocking(True)
+            failure = {"t": "failed", "error": cell.describe(error), "traceback": True}
+            sock.sendall(b"".join(wire.framed(wire.pack(failure))))
+        except OSError:
+            os._exit(1)
+    finally:
+        os._exit(1)

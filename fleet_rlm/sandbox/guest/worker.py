@@ -1,0 +1,34 @@
+"""Start of a worker process: a warden that cleans up, and a confined template that sandboxes are forked from.
+
+Run as `python -I worker.py FD LIFELINE`. The first frame on FD is the configuration. The warden keeps no channel, runs
+no generated code and is not confined; it waits until the host or the template is gone, kills whatever is left below it
+and removes the root directory. The template locks itself, then imports what it was asked to preload, then forks.
+
+The configuration: root, lock ("none", "base" or "namespaces"), abi_limit, read (paths), path (sys.path entries),
+preload (module names), memory and file_size (bytes), host (its pid).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+
+def _load_package() -> None:
+    """Make this folder importable as `fleet_guest` without putting anything on sys.path."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    spec = importlib.util.spec_from_file_location(
+        "fleet_guest", os.path.join(here, "__init__.py"), submodule_search_locations=[here]
+    )
+    assert spec is not None and spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["fleet_guest"] = package
+    spec.loader.exec_module(package)
+
+
+if __name__ == "__main__":
+    _load_package()
+    from fleet_guest import warden  # type: ignore[import-not-found]
+
+    warden.main(int(sys.argv[1]), int(sys.argv[2]))

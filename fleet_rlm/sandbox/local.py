@@ -1,0 +1,359 @@
+"""A sandbox on this machine: a confined process, forked in milliseconds from a warm template.
+
+Promises: generated code reads system and Python directories only, writes in its own directory only, has no network
+and a clean environment; children are forks with the parent's variables; nothing outlives this process. It refuses to
+start where that cannot be had. Not promised: protection from kernel bugs, or from the tools you hand to the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import itertools
+import keyword
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet_rlm.sandbox import artifacts, values
+from fleet_rlm.sandbox.base import (
+    Capabilities,
+    CellResult,
+    ForkingTool,
+    IsolationReport,
+    OnOutput,
+    Sandbox,
+    Tool,
+)
+from fleet_rlm.sandbox.calls import CallDesk
+from fleet_rlm.sandbox.cells import Cell, result_of
+from fleet_rlm.sandbox.errors import SandboxBusy, SandboxClosed, SandboxDied, SandboxError, ValueNotSendable
+from fleet_rlm.sandbox.face import BlockingFace
+from fleet_rlm.sandbox.link import Link
+from fleet_rlm.sandbox.template import Limits, Template, template_for
+from fleet_rlm.sandbox.watchdog import watch
+
+RESERVED = {"SUBMIT", "display", "__builtins__"}
+INLINE = 65_536  # characters or bytes encoded on the loop itself; more goes to a thread
+REMEMBER = 65_536  # bytes from which a mutable value is sent once only
+_numbers = itertools.count(1)
+
+
+class LocalSandbox(BlockingFace):
+    """One confined Python process.
+
+    Args:
+        tier: "auto" (the strongest there is), "confined+ns", "confined", or "process": a separate process with a
+            clean environment and no confinement, for those who say so.
+        timeout: seconds a cell may compute, by default; waiting for host tools does not count. None for no limit.
+        memory_mb: address space of each process, beyond what the template holds. None for no limit.
+        file_mb: size of any one file it writes. None for no limit.
+        max_processes: processes it may have at once.
+        preload: modules to have warm ("numpy", "pandas", "pyarrow"); by default what the first value needs.
+        keep_files: directory that artifacts are copied to; by default they live as long as the sandbox.
+    """
+
+    capabilities = Capabilities(
+        fork=True, interrupt=True, concurrent_tools=True, arrow=True, rich_display=True, packages=True
+    )
+
+    def __init__(
+        self,
+        *,
+        tier: str = "auto",
+        timeout: float | None = 300.0,
+        memory_mb: int | None = 8192,
+        file_mb: int | None = 4096,
+        max_processes: int = 256,
+        tools: dict[str, Tool] | None = None,
+        output_fields: list[dict[str, Any]] | None = None,
+        preload: tuple[str, ...] | None = None,
+        keep_files: Path | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name or f"sandbox-{next(_numbers)}", tools=tools, output_fields=output_fields)
+        self.tier = tier
+        self.timeout = timeout
+        self.limits = Limits(memory_mb and memory_mb << 20, file_mb and file_mb << 20)
+        self.max_processes = max_processes
+        self.preload = preload
+        self._keep = keep_files
+        self._parent: LocalSandbox | None = None
+        self._children: set[LocalSandbox] = set()
+        self._template: Template | None = None
+        self._link: Link | None = None
+        self._directory = Path()
+        self._closed = False
+        self._starting = asyncio.Lock()
+        self._cell: Cell | None = None
+        self._sent = values.Sent()
+        self._registered: dict[str, str] = {}
+        self._child_numbers = itertools.count(1)
+        self._desk = CallDesk(
+            self.name, lambda name: self.tools.get(name), self._send_result, self._fork_for_call, self._pause_clock
+        )
+
+    # ---- life
+
+    @property
+    def isolation(self) -> IsolationReport:
+        """What protects the host. Raises SandboxError before the start."""
+        if self._template is None:
+            raise SandboxError(f"{self.name} has not started; what protects it is known afterwards")
+        return self._template.isolation
+
+    @property
+    def pid(self) -> int | None:
+        """The guest's process, once started."""
+        return None if self._link is None else self._link.pid
+
+    @property
+    def workdir(self) -> Path:
+        """The cells' current directory, once started."""
+        return self._directory / "work"
+
+    @property
+    def busy(self) -> bool:
+        """True while a cell runs."""
+        return self._cell is not None
+
+    async def astart(self) -> None:
+        """Fork from the template. Raises SandboxUnavailable, SandboxClosed, SandboxDied."""
+        if self._closed:
+            raise SandboxClosed(self.name)
+        async with self._starting:
+            if self._link is not None:
+                return
+            template = template_for(self.tier, self.preload or ())
+            await template.start()
+            directory = f"{os.getpid()}-{next(_numbers)}"
+            ours, theirs = socket.socketpair()
+            async with template.forking:
+                birth = template.fork(theirs, directory, self.limits)
+                theirs.close()
+                link = Link(ours, self._on_message, self._on_end, birth.exit_code)
+                birth.failed.add_done_callback(lambda failed: link.fail(failed.result()))
+                await link.ready
+                self._adopt(link, template, template.root / directory)
+
+    def _adopt(self, link: Link, template: Template, directory: Path) -> None:
+        self._link, self._template, self._directory = link, template, directory
+        template.sandbox_pids.add(link.pid)
+        watch(self, link, template)
+
+    def _on_end(self, _reason: str) -> None:
+        self._desk.stop()
+
+    async def aclose(self) -> None:
+        """End the guest and its children and remove its directory."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.gather(*(child.aclose() for child in list(self._children)))
+        self._desk.close()
+        if self._parent is not None:
+            self._parent._children.discard(self)
+        if self._link is None or self._template is None:
+            return
+        await self._link.close()
+        self._template.sandbox_pids.discard(self._link.pid)
+        await self._template.end_strays()
+        from fleet_rlm.sandbox.guest.removal import remove
+
+        await asyncio.to_thread(remove, str(self._directory))
+
+    async def _live(self) -> Link:
+        if self._closed:
+            raise SandboxClosed(self.name)
+        if self._link is None:
+            await self.astart()
+        assert self._link is not None
+        if self._link.ended.done():
+            raise SandboxDied(self._link.ended.result())
+        return self._link
+
+    # ---- values
+
+    async def aput(self, name: str, value: Any) -> None:
+        """Bind a variable; an object the guest holds already is not sent again."""
+        self._check_name(name)
+        if self._link is None and self.preload is None:
+            self.preload = values.modules_for(value)
+        link = await self._live()
+        slot = self._sent.slot(value)
+        if slot is not None:
+            header, _ = await link.ask({"t": "put", "name": name, "value": None, "slot": slot})
+        else:
+            parcel = await self._parcel(name, value)
+            remember = parcel.size >= (values.SMALL if type(value) in (str, bytes) else REMEMBER)
+            slot = self._sent.assign() if remember else None
+            request = {"t": "put", "name": name, "value": parcel.head, "slot": slot}
+            header, _ = await link.ask(request, parcel.parts, parcel.fds)
+            if slot is not None and not header.get("error"):
+                self._sent.remember(value, slot)
+        if error := header.get("error"):
+            raise ValueNotSendable(name, values.type_name(value), f"{error['type']}: {error['message']}")
+
+    async def _parcel(self, name: str, value: Any) -> values.Parcel:
+        if value is None or type(value) in (bool, int, float):
+            return values.parcel(name, value)
+        if type(value) in (str, bytes) and len(value) <= INLINE:
+            return values.parcel(name, value)
+        return await asyncio.to_thread(values.parcel, name, value)
+
+    def _check_name(self, name: str) -> None:
+        if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED or name in self.tools:
+            raise ValueNotSendable(name, "a variable", "its name is not a Python name, or belongs to the sandbox")
+
+    async def aget(self, name: str) -> Any:
+        """Read a variable. Raises ValueNotReadable."""
+        header, parts = await (await self._live()).ask({"t": "get", "name": name})
+        return await asyncio.to_thread(values.received, name, header, parts)
+
+    # ---- cells
+
+    async def aexecute(
+        self,
+        code: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+    ) -> CellResult:
+        """Run a cell; see `Sandbox.aexecute`. `timeout` None means this sandbox's own."""
+        if self._link is None and self.preload is None and variables:
+            self.preload = values.modules_for(*variables.values())
+        link = await self._live()
+        if self._cell is not None and self._cell.stopping:
+            await self._cell.over()
+        if self._cell is not None:
+            raise SandboxBusy(self.name)
+        cell = self._cell = Cell(link, self.timeout if timeout is None else timeout, on_output, self._desk.stop)
+        try:
+            bind, small = await self._bindings(variables or {})
+            request = {"t": "exec", "code": code, "fields": self.output_fields, "stream": on_output is not None}
+            self._desk.open(contextvars.copy_context())
+            header, _ = await cell.run({**request, "bind": bind, "set": small, **self._tool_changes()})
+        except BaseException:
+            if not cell.stopping:
+                self._cell = None
+            else:
+                cell.when_over(functools.partial(setattr, self, "_cell", None))
+            self._desk.stop()
+            raise
+        self._cell = None
+        self._desk.stop()
+        files = await self._collect(header.get("files"))
+        return result_of(header, cell, files)
+
+    async def _bindings(self, variables: Mapping[str, Any]) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+        bind: list[tuple[str, int]] = []
+        small: dict[str, Any] = {}
+        for name, value in variables.items():
+            slot = self._sent.slot(value)
+            if slot is not None:
+                self._check_name(name)
+                bind.append((name, slot))
+            elif value is None or type(value) in (bool, int, float) or (type(value) is str and len(value) <= 4096):
+                self._check_name(name)
+                small[name] = value
+            else:
+                await self.aput(name, value)
+        return bind, small
+
+    def _tool_changes(self) -> dict[str, Any]:
+        wanted = {name: _kind(tool) for name, tool in self.tools.items()}
+        for name in wanted:
+            if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+                raise SandboxError(f"a tool cannot be called {name!r}: it must be a free Python name")
+        if wanted == self._registered:
+            return {}
+        add = {name: kind for name, kind in wanted.items() if self._registered.get(name) != kind}
+        drop = [name for name in self._registered if name not in wanted]
+        self._registered = wanted
+        return {"add": add, "drop": drop}
+
+    async def _collect(self, names: Any) -> list[Any]:
+        if not isinstance(names, list) or not names:
+            return []
+        keep = self._keep or self._directory.parent / f"{self._directory.name}.kept"
+        names = [name for name in names if isinstance(name, str)]
+        return await asyncio.to_thread(artifacts.collect, self.workdir / "artifacts", names, keep)
+
+    async def ainterrupt(self) -> None:
+        """Interrupt the running cell; it ends with KeyboardInterrupt, or the sandbox with SandboxDied."""
+        if self._cell is not None:
+            self._cell.stop()
+
+    def _pause_clock(self, busy: bool) -> None:
+        if self._cell is not None:
+            self._cell.pause(busy)
+
+    # ---- messages of the guest
+
+    def _on_message(self, header: dict[str, Any]) -> None:
+        kind = header["t"]
+        if kind == "call":
+            self._desk.on_call(header)
+        elif kind == "out" and self._cell is not None:
+            self._cell.on_chunks(header.get("c"))
+        elif kind == "unforked":
+            for child in self._children:
+                if child._link is not None and not child._link.ready.done():
+                    child._link.fail(f"the fork failed: {header.get('error')}")
+
+    def _send_result(self, header: dict[str, Any], parcel: values.Parcel | None) -> None:
+        if self._link is not None:
+            self._link.send(header, parcel.parts if parcel else (), parcel.fds if parcel else ())
+
+    # ---- children
+
+    async def afork(self, *, workdir_name: str | None = None) -> LocalSandbox:
+        """A child between cells. Raises SandboxBusy while a cell runs."""
+        await self._live()
+        if self._cell is not None:
+            raise SandboxBusy(self.name)
+        return await self._fork({}, workdir_name)
+
+    async def _fork_for_call(self, call: int, item: int) -> Sandbox:
+        return await self._fork({"call": call, "item": item}, None)
+
+    async def _fork(self, request: dict[str, Any], workdir_name: str | None) -> LocalSandbox:
+        assert self._link is not None and self._template is not None
+        number = next(self._child_numbers)
+        directory = workdir_name or str(number)
+        if not directory.replace("-", "_").replace("_", "a").isalnum():
+            raise ValueError(f"workdir_name may hold letters, digits, - and _ only, not {directory!r}")
+        child = LocalSandbox(
+            tier=self.tier,
+            timeout=self.timeout,
+            tools=self.tools,
+            output_fields=self.output_fields,
+            keep_files=self._keep,
+            max_processes=self.max_processes,
+            name=f"{self.name}.{number}",
+        )
+        child.limits = self.limits
+        child._parent, child._sent, child._registered = self, self._sent.inherited(), dict(self._registered)
+        ours, theirs = socket.socketpair()
+        async with self._template.forking:
+            self._link.send({"t": "fork", "id": number, "dir": directory, **request}, fds=[theirs.detach()])
+            link = child._link = Link(ours, child._on_message, child._on_end, None)
+            self._children.add(child)
+            try:
+                await link.ready
+            except BaseException:
+                self._children.discard(child)
+                await link.close()
+                raise
+            child._adopt(link, self._template, self._directory / "sub" / directory)
+        return child
+
+
+def _kind(tool: Tool) -> str:
+    if not isinstance(tool, ForkingTool):
+        return "plain"
+    return "batched" if tool.batched else "forking"

@@ -1,0 +1,33 @@
+"""Sandboxes by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.sandbox.base import Sandbox
+
+NAMES = {
+    "local": "a confined process on this machine, the strongest protection it offers (the default)",
+    "process": "a separate process on this machine without confinement: the code can do what you can do",
+}
+
+
+def check_name(name: str) -> None:
+    """Raise UserError unless there is a backend of this name."""
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(map(repr, NAMES))}"
+        raise UserError(f"there is no sandbox {name!r}; {hint}")
+
+
+def sandbox_named(name: str) -> Sandbox:
+    """A new sandbox, not started.
+
+    Raises:
+        UserError: there is no such backend.
+    """
+    check_name(name)
+    from fleet_rlm.sandbox.local import LocalSandbox
+
+    return LocalSandbox(tier="auto" if name == "local" else name)

@@ -1,0 +1,197 @@
+import { drawn, freshElement } from "../../testing/dom";
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { goldenLog } from "../../testing/golden";
+import type { FleetEvent } from "../core/events";
+import type { Snapshot, Transport, Update } from "../core/transport";
+import { mount } from "./App";
+
+/** A carrier the test drives. */
+class Carrier implements Transport {
+  stops = 0;
+  refusal: string | null = null;
+  saved: Snapshot = { title: "saved", status: "running", answer: null, error: null, model: null, offline: false };
+  listener: ((update: Update) => void) | null = null;
+
+  snapshot() {
+    return this.saved;
+  }
+  subscribe(listener: (update: Update) => void) {
+    this.listener = listener;
+    return () => (this.listener = null);
+  }
+  stop() {
+    this.stops++;
+    return this.refusal === null ? Promise.resolve() : Promise.reject(new Error(this.refusal));
+  }
+  async deliver(events: FleetEvent[], link: Update["link"] = "live") {
+    this.listener?.({ events, link, clockOffset: 0 });
+    await drawn();
+  }
+}
+
+let unmount = () => {};
+afterEach(() => unmount());
+
+async function shown(carrier = new Carrier()): Promise<{ carrier: Carrier; $: (selector: string) => HTMLElement[] }> {
+  const element = freshElement();
+  unmount = mount(element, carrier);
+  await drawn();
+  return { carrier, $: (selector) => [...element.querySelectorAll<HTMLElement>(selector)] };
+}
+
+const texts = (elements: HTMLElement[]) => elements.map((element) => element.textContent?.trim());
+const button = (elements: HTMLElement[], label: string) => elements.find((element) => element.textContent === label);
+
+test("a run in progress shows its question, its tree, its budget and a Stop button", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("auto").slice(0, 30));
+  assert.deepEqual(texts($(".flt-title")), ["Which deploy broke checkout, and what is the evidence?"]);
+  assert.deepEqual(texts($(".flt-status")), ["Running"]);
+  assert.ok($('[role="treeitem"]').length > 8);
+  assert.deepEqual(texts($(".flt-meter-value")).slice(0, 2), ["2 / 40", "2.9k / 200k"]);
+  assert.deepEqual(texts($(".flt-answer")), []);
+  assert.ok(button($("button"), "Stop"));
+});
+
+test("Stop is acknowledged at once, sent once, and taken away when the run has ended", async () => {
+  const { carrier, $ } = await shown();
+  const log = goldenLog("stopped");
+  await carrier.deliver(log.slice(0, -1));
+  button($("button"), "Stop")?.click();
+  await drawn();
+  button($("button"), "Stopping…")?.click();
+  await drawn();
+  assert.equal(carrier.stops, 1);
+  assert.deepEqual(texts($(".flt-status")), ["Stopping…"]);
+  await carrier.deliver(log.slice(-1));
+  assert.deepEqual(texts($(".flt-status")), ["Stopped"]);
+  assert.equal($(".flt-stop").length, 0);
+});
+
+test("a Stop that did not arrive says why and can be pressed again", async () => {
+  const carrier = new Carrier();
+  carrier.refusal = "The kernel does not answer.";
+  const { $ } = await shown(carrier);
+  await carrier.deliver(goldenLog("stopped").slice(0, 6));
+  button($("button"), "Stop")?.click();
+  await drawn();
+  assert.deepEqual(texts($('[role="alert"]')), ["The kernel does not answer."]);
+  assert.ok(button($("button"), "Stop"));
+});
+
+test("spans that were cut off when the run ended do not go on for ever", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("stopped"));
+  assert.equal($(".flt-mark-running").length, 0);
+  assert.ok($(".flt-mark-stopped").length >= 4);
+});
+
+test("the stand-in is named as no model, in the header and above its answer", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("exhausted"));
+  assert.deepEqual(texts($(".flt-offline")), ["rule-based stand-in, not a model"]);
+  assert.deepEqual(texts($(".flt-answer > .flt-label")), ["Answer of the rule-based stand-in"]);
+  assert.match($(".flt-meter").map((meter) => meter.textContent).join(), /costunknown/);
+});
+
+test("a failure is told in plain words and its span is shown", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("failed"));
+  assert.match($(".flt-failure")[0]?.textContent ?? "", /^ModelError: The model refused the key \(401\)/);
+  assert.deepEqual(texts($(".flt-detail .flt-name")), ["generate code"]);
+});
+
+test("the isolation badge tells each guarantee, its mechanism, and what is missing", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("exhausted"));
+  assert.deepEqual(texts($(".flt-guarantee")), [
+    ...["✓ memory RLIMIT_AS 4 GB", "✗ network not guaranteed", "✗ files not guaranteed"],
+  ]);
+  assert.equal($(".flt-isolation.flt-weak").length, 1);
+});
+
+test("a chosen cell shows its code, what it printed and what it drew", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("auto"));
+  $('[role="tree"]')[0]?.dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true }));
+  await drawn();
+  $(".flt-type-code")[0]?.click();
+  await drawn();
+  assert.match($(".flt-code")[0]?.textContent ?? "", /^errors = logs/);
+  assert.deepEqual(texts($(".flt-detail .flt-block .flt-label")), ["Code", "Printed", "Printed to stderr", "Output"]);
+  assert.match($(".flt-picture")[0]?.getAttribute("src") ?? "", /^data:image\/svg\+xml,/);
+});
+
+test("the keyboard walks the tree, closes and opens it", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("auto"));
+  const press = async (key: string) => {
+    $('[role="tree"]')[0]?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    await drawn();
+    return $('[aria-selected="true"]')[0]?.getAttribute("aria-label");
+  };
+  assert.equal(await press("Home"), "turn Which deploy broke checkout, and what is the evidence?, ok");
+  assert.equal(await press("ArrowRight"), "step step 1, ok");
+  assert.equal(await press("ArrowDown"), "llm react, ok");
+  assert.equal(await press("ArrowLeft"), "step step 1, ok");
+  assert.equal(await press("ArrowLeft"), "step step 1, ok");
+  assert.equal($('[role="treeitem"]').length, 4);
+  assert.equal(await press("End"), "llm react, ok");
+  assert.equal($('[role="tree"]')[0]?.getAttribute("aria-activedescendant"), $('[aria-selected="true"]')[0]?.id);
+});
+
+test("a reader who chose a span is not moved by the run, and can go back to following it", async () => {
+  const { carrier, $ } = await shown();
+  const log = goldenLog("auto");
+  await carrier.deliver(log.slice(0, 20));
+  $('[role="treeitem"]')[0]?.click();
+  await drawn();
+  await carrier.deliver(log.slice(20, 40));
+  assert.equal($('[aria-selected="true"]')[0]?.getAttribute("aria-level"), "1");
+  button($("button"), "Follow the run")?.click();
+  await drawn();
+  assert.notEqual($('[aria-selected="true"]')[0]?.getAttribute("aria-level"), "1");
+});
+
+test("without a kernel a saved widget shows what was kept, and says that this is so", async () => {
+  const carrier = new Carrier();
+  carrier.saved = { ...carrier.saved, status: "ok", answer: "**42**", model: "fleet/offline", offline: true };
+  const { $ } = await shown(carrier);
+  await carrier.deliver([], "lost");
+  assert.deepEqual(texts($(".flt-note")), ["Kernel not connected; showing what was saved."]);
+  assert.deepEqual(texts($(".flt-markdown")), ["42"]);
+  assert.deepEqual(texts($(".flt-status")), ["Done"]);
+  assert.equal($(".flt-offline").length, 1);
+});
+
+test("ten thousand spans put only the visible rows into the page", async () => {
+  const { carrier, $ } = await shown();
+  const [start] = goldenLog("auto");
+  const many = Array.from({ length: 10_000 }, (_, index): FleetEvent => ({
+    ...{ kind: "span.start", run: "r", seq: index + 1, ts: 1, span: `s${index}`, type: "llm", name: `q${index}` },
+    ...{ parent: index ? "s0" : null, depth: 0, attrs: {}, input: null, code: null },
+  }));
+  await carrier.deliver([start as FleetEvent, ...many]);
+  assert.match($(".flt-tree .flt-bar")[0]?.textContent ?? "", /10000 spans/);
+  assert.ok($('[role="treeitem"]').length < 40);
+});
+
+test("events are folded once per frame, however many messages they come in", async () => {
+  const { carrier, $ } = await shown();
+  for (const event of goldenLog("auto")) {
+    carrier.listener?.({ events: [event], link: "live", clockOffset: 0 });
+  }
+  assert.equal($('[role="treeitem"]').length, 0);
+  await drawn();
+  assert.deepEqual(texts($(".flt-status")), ["Done"]);
+});
+
+test("unmounting ends the subscription and empties the element", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("direct"));
+  unmount();
+  await drawn();
+  assert.equal(carrier.listener, null);
+  assert.deepEqual($("*"), []);
+});

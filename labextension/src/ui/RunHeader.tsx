@@ -1,0 +1,80 @@
+/**
+ * Who is answering what, since when, protected by what, and the button that ends it.
+ */
+import { useState } from "preact/hooks";
+import { statusOf } from "../core/reducer";
+import { duration, STATUS_WORDS } from "./format";
+import { Icon } from "./icons";
+import { IsolationBadge } from "./IsolationBadge";
+import type { RunView } from "./useRun";
+
+const LINK_NOTES = {
+  connecting: null,
+  live: null,
+  lost: "Kernel not connected; showing what was saved.",
+  foreign: "The kernel runs another version of fleet-rlm than this page; reload the page.",
+};
+
+export function RunHeader({ view, now, stop }: { view: RunView; now: number; stop: () => Promise<void> }) {
+  const { tree, snapshot, link } = view;
+  const [asked, setAsked] = useState(false);
+  const [refusal, setRefusal] = useState<string | null>(null);
+  const { start } = tree;
+  const live = start !== null && tree.end === null;
+  const known = start ? statusOf(tree) : snapshot.status;
+  const status = known !== "running" ? known : link === "lost" ? "lost" : asked ? "stopping" : "running";
+  const model = start?.model ?? snapshot.model;
+  const ask = () => {
+    setAsked(true);
+    setRefusal(null);
+    stop().catch((error: Error) => {
+      setAsked(false);
+      setRefusal(error.message);
+    });
+  };
+  const note = LINK_NOTES[link];
+  const warnings = tree.notes.filter(({ level }) => level !== "info").slice(-3);
+  return (
+    <header class="flt-header">
+      <div class="flt-headline">
+        <span class={`flt-status flt-status-${status}`} role="status">
+          {STATUS_WORDS[status] ?? status}
+        </span>
+        <span class="flt-title" title={start?.task ?? snapshot.title}>
+          {start?.task ?? snapshot.title}
+        </span>
+        {start && <span class="flt-elapsed">{duration(now - start.ts)}</span>}
+        {live && (
+          <button type="button" class="flt-stop" disabled={asked || link === "lost"} onClick={ask}>
+            {asked ? "Stopping…" : "Stop"}
+          </button>
+        )}
+      </div>
+      <div class="flt-facts">
+        {(start?.offline ?? snapshot.offline) && (
+          <strong class="flt-offline">
+            <Icon name="warning" /> rule-based stand-in, not a model
+          </strong>
+        )}
+        {model && (
+          <span class="flt-chip" title="model">
+            <Icon name="llm" /> {model}
+            {start?.sub_model && start.sub_model !== model && <span class="flt-dim"> · sub-queries {start.sub_model}</span>}
+          </span>
+        )}
+        {start && <span class="flt-chip" title="mode">{start.mode}</span>}
+        {tree.sandbox && <IsolationBadge sandbox={tree.sandbox} />}
+        {start?.context.map(({ name, type, size, preview }) => (
+          <span class="flt-chip" title={`${name}: ${type}, ${size}\nas described to the model:\n${preview}`}>
+            <code>{name}</code> <span class="flt-dim">{type}, {size}</span>
+          </span>
+        ))}
+      </div>
+      {note && <p class="flt-note">{note}</p>}
+      {refusal && <p class="flt-note flt-note-error" role="alert">{refusal}</p>}
+      {warnings.map(({ seq, level, text }) => (
+        <p key={seq} class={`flt-note flt-note-${level}`}>{text}</p>
+      ))}
+    </header>
+  );
+}

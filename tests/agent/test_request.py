@@ -1,0 +1,88 @@
+"""Mistakes are told before anything is spent, in one sentence with the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fleet_rlm as fleet
+from fleet_rlm.agent.context import small_text
+from fleet_rlm.agent.request import request
+from fleet_rlm.core.errors import ContextError, ModelError, UserError
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"task": "  "}, "the question is empty"),
+    ({"mode": "dirct"}, "did you mean 'direct'"),
+    ({"sandbox": "locl"}, "did you mean 'local'"),
+    ({"budget": 0}, "calls must be a whole number of at least 1, not 0"),
+    ({"budget": "many"}, "calls must be a whole number"),
+    ({"timeout": -1}, "seconds must be a number above 0"),
+    ({"cell_timeout": 0}, "cell_timeout must be"),
+    ({"depth": -1}, "depth must be a whole number of at least 0"),
+    ({"context": {"llm_query": 1}}, "rename the variable"),
+    ({"context": {"a b": 1}}, "not a Python name"),
+    ({"context": Path("/no/such/file")}, "/no/such/file"),
+    ({"context": "x" * 10**6, "mode": "direct"}, "does not fit one prompt"),
+    ({"lm": 3}, "lm must be a model name or a dspy.LM"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), MISTAKES, ids=[sentence for _, sentence in MISTAKES])
+def test_a_mistake_is_one_clear_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        request(**{"task": "why?", **options})
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_told_before_any_call() -> None:
+    with pytest.raises(ModelError, match="OPENAI_API_KEY"):
+        request("why?", lm="openai/gpt-4o-mini")
+
+
+def test_small_data_is_answered_directly_and_large_data_by_the_agent() -> None:
+    assert request("why?", context="short").mode == "direct"
+    assert request("why?", context="x" * 10**6).mode == "agent"
+
+
+def test_the_direct_threshold_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_DIRECT_CHARS", "10")
+    assert request("why?", context="longer than ten characters").mode == "agent"
+
+
+def test_a_value_is_named_context_and_a_dict_names_its_values() -> None:
+    assert list(request("why?", context=[1]).values) == ["context"]
+    assert list(request("why?", context={"a": 1, "b": 2}).values) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10_001, b"x" * 10_001, list(range(10_001)), {"k": "x" * 10_001}, np.zeros(10_001), pd.Series(range(10_001))],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_too_long_is_not_written_out(value: Any) -> None:
+    assert small_text({"v": value}, 10_000) is None
+
+
+def test_small_values_are_written_out_whole() -> None:
+    text = small_text({"v": {"k": [1, 2]}, "f": pd.DataFrame({"a": [5]})}, 10_000)
+    assert text is not None
+    assert "{'k': [1, 2]}" in text
+    assert "a\n0,5" in text
+
+
+def test_names_that_python_forbids_are_refused_with_the_way_out() -> None:
+    with pytest.raises(ContextError, match="wrap a plain dict"):
+        request("why?", context={1: 2})
+
+
+def test_the_plan_says_what_would_be_sent_and_asks_no_model() -> None:
+    text = fleet.plan("why?", context={"log": "secret line\n" * 10_000}, budget=7).text()
+    assert "7 calls" in text
+    assert "fleet/offline" in text
+    assert "rule-based stand-in" in text
+    assert "120,000 characters" in text

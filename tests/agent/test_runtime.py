@@ -1,0 +1,292 @@
+"""Whole runs, over a real HTTP model server and a real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import fleet_rlm as fleet
+from fleet_rlm.core import events as ev
+from fleet_rlm.core.errors import BudgetExhausted, ModelError, RunStopped
+from fleet_rlm.core.loop import run_sync
+from tests.twins.lm_server import LMServer
+from tests.twins.replies import Gate, Reply, refused_key, server_error, too_long, unknown_model
+from tests.twins.scripts import answer, by_role, react_step, rlm_action
+
+BIG = "".join(f"line {i}: nothing here\n" for i in range(20_000)) + "the magic number is 7481\n"
+
+FIND = "import re\nfound = re.search(r'magic number is (\\d+)', context).group(1)\nprint(found)"
+SUBMIT = "SUBMIT(answer=found)"
+
+
+@contextmanager
+def model(**roles: Any) -> Iterator[tuple[LMServer, str]]:
+    with LMServer(by_role(**roles)) as server:
+        yield server, f"m@{server.base_url}"
+
+
+def kinds(run: fleet.Run, kind: str) -> list[str]:
+    return [span.name for span in run.tree.spans.values() if span.type == kind]
+
+
+def test_a_turn_goes_from_agent_to_rlm_to_cell_and_back() -> None:
+    with model(
+        react_step=[react_step("look", "delegate_to_rlm", query="find the magic number"), react_step("done", "finish")],
+        react_extract=answer(reasoning="it was found", answer="7481"),
+        rlm_action=[rlm_action("search", FIND), rlm_action("submit", SUBMIT)],
+    ) as (server, lm):
+        run = fleet.run("What is the magic number?", context=BIG, lm=lm)
+    assert (run.answer, run.status) == ("7481", "ok")
+    assert server.calls == run.usage.llm_calls == 5
+    shape = [(level, span.type) for level, span in run.tree.walk()]
+    assert shape == [
+        *[(0, "turn"), (1, "sandbox"), (1, "step"), (2, "llm"), (2, "tool"), (3, "rlm")],
+        *[(4, "iteration"), (5, "llm"), (5, "code"), (4, "iteration"), (5, "llm"), (5, "code")],
+        *[(1, "step"), (2, "llm"), (1, "llm")],
+    ]
+
+
+def test_events_are_in_order_gap_free_and_end_with_the_run() -> None:
+    with model(rlm_action=[rlm_action("search", FIND), rlm_action("submit", SUBMIT)]) as (_, lm):
+        run = fleet.run("What is the magic number?", context=BIG, lm=lm, mode="rlm_only")
+    events = run.events()
+    assert [event.seq for event in events] == list(range(len(events)))
+    assert isinstance(events[0], ev.RunStart)
+    assert isinstance(events[-1], ev.RunEnd)
+    opened: list[str | None] = []
+    for event in events:
+        if isinstance(event, ev.SpanStart):
+            assert event.parent == (opened[-1] if opened else None)
+            opened.append(event.span)
+        elif isinstance(event, ev.SpanEnd):
+            assert opened.pop() == event.span
+    assert opened == []
+
+
+def test_the_run_is_read_back_from_its_log_as_the_same_tree(fleet_home: Path, tmp_path: Path) -> None:
+    with model(rlm_action=[rlm_action("search", FIND), rlm_action("submit", SUBMIT)]) as (_, lm):
+        run = fleet.run("What is the magic number?", context=BIG, lm=lm, mode="rlm_only")
+    again = fleet.Run.from_jsonl(run.to_jsonl(tmp_path / "run.jsonl"))
+    assert again.tree.canonical() == run.tree.canonical()
+    assert fleet.Run.from_jsonl(fleet_home / "runs" / run.id / "events.jsonl").tree.canonical() == run.tree.canonical()
+    pd.testing.assert_frame_equal(again.spans(), run.spans())
+
+
+def test_the_value_is_sent_to_the_sandbox_and_only_described_to_the_model() -> None:
+    with model(rlm_action=[rlm_action("search", FIND), rlm_action("submit", SUBMIT)]) as (server, lm):
+        fleet.run("What is the magic number?", context=BIG, lm=lm, mode="rlm_only")
+    assert all(len(request.text) < 12_000 for request in server.requests)
+    assert f"{len(BIG):,} characters" in server.requests[0].text
+
+
+def test_sub_queries_and_children_share_one_budget_and_one_tree() -> None:
+    parent = (
+        "halves = [context[:len(context)//2], context[len(context)//2:]]\n"
+        "answers = sub_rlm_batched(['find the number'] * 2, halves)\n"
+        "print(answers)"
+    )
+    child = (
+        "import re\nhit = re.search(r'magic number is (\\d+)', context)\n"
+        "SUBMIT(answer=llm_query('say it: ' + hit.group(1)) if hit else 'none')"
+    )
+    turns = iter([parent, "SUBMIT(answer=[a for a in answers if a != 'none'][0])"])
+    lock = threading.Lock()
+
+    def act(prompt: Any) -> Any:
+        if "find the number" in prompt.inputs["variables_info"]:
+            return rlm_action("child", child)
+        with lock:
+            return rlm_action("parent", next(turns))
+
+    with model(rlm_action=act, bare="7481") as (server, lm):
+        run = fleet.run("What is the magic number?", context=BIG, lm=lm, mode="rlm_only", budget=10)
+    assert run.answer == "7481"
+    assert kinds(run, "rlm") == ["rlm", "sub_rlm", "sub_rlm"]
+    assert sorted(span.depth for span in run.tree.spans.values() if span.type == "rlm") == [1, 2, 2]
+    assert run.budget.spent.calls == server.calls == 5
+    assert run.budget.spent.children == 3
+
+
+def test_at_the_depth_limit_there_is_no_sub_rlm() -> None:
+    code = "try:\n    sub_rlm('x')\nexcept NameError as error:\n    SUBMIT(answer=str(error))"
+    with model(rlm_action=rlm_action("try", code)) as (_, lm):
+        run = fleet.run("Can you?", context=BIG, lm=lm, mode="rlm_only", depth=1)
+    assert "sub_rlm" in run.answer
+
+
+def test_an_exhausted_budget_is_told_to_the_code_and_still_ends_in_an_answer() -> None:
+    code = (
+        "for i in range(50):\n    try:\n        llm_query(f'question {i}')\n"
+        "    except Exception as error:\n        print(i, error)\n        break"
+    )
+    with model(rlm_action=rlm_action("ask a lot", code), bare="ok", rlm_extract=answer(answer="partly")) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", budget=6)
+    assert (run.status, run.answer) == ("exhausted", "partly")
+    assert server.calls == run.budget.spent.calls == 6
+    assert "finish with what you have" in next(s.output or "" for s in run.tree.spans.values() if s.type == "code")
+
+
+def test_a_budget_too_small_for_any_answer_is_a_clear_error_with_the_trace() -> None:
+    gate = Gate()
+    with model(rlm_action=Reply("late", gate=gate)) as (_, lm):
+        with pytest.raises(BudgetExhausted, match="cut off after 1 s") as caught:
+            fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", timeout=1)
+    run = caught.value.run
+    assert run.status == "exhausted"
+    assert isinstance(run.events()[-1], ev.RunEnd)
+
+
+def test_stop_cancels_the_call_in_flight_and_starts_nothing_after() -> None:
+    gate = Gate()
+    code = "llm_query_batched([f'question {i}' for i in range(40)])"
+    with model(rlm_action=rlm_action("ask", code), bare=Reply("late", gate=gate)) as (server, lm):
+        run = fleet.start("What?", context=BIG, lm=lm, mode="rlm_only")
+        server.wait_for(17)
+        run.stop()
+        with pytest.raises(RunStopped):
+            run.wait(10)
+        calls = server.calls
+        gate.open()
+        server.wait_idle()
+        assert server.calls == calls == 17
+    assert run.status == "stopped"
+    assert {span.status for span in run.tree.spans.values() if span.type == "rlm"} == {"stopped"}
+
+
+def test_stop_interrupts_a_cell_that_never_ends() -> None:
+    with model(rlm_action=rlm_action("loop", "print('before', flush=True)\nwhile True: pass")) as (_, lm):
+        run = fleet.start("What?", context=BIG, lm=lm, mode="rlm_only")
+        looping = threading.Event()
+        run.log.subscribe(lambda event: looping.set() if getattr(event, "code", None) else None, since=0)
+        assert looping.wait(30)
+        run.stop()
+        with pytest.raises(RunStopped):
+            run.wait(10)
+
+
+def test_a_cell_that_never_ends_is_interrupted_and_the_model_told() -> None:
+    with model(
+        rlm_action=[rlm_action("loop", "kept = 1\nwhile True: pass"), rlm_action("submit", "SUBMIT(answer=kept)")]
+    ) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", cell_timeout=0.5)
+    assert run.answer == "1"
+    assert "CellTimeout" in server.requests[1].text
+
+
+def test_five_unreadable_replies_end_the_run_with_one_sentence() -> None:
+    with model(rlm_action="I would rather not.") as (server, lm):
+        with pytest.raises(ModelError, match="5 replies in a row that cannot be read") as caught:
+            fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert server.calls == 5
+    assert caught.value.run.status == "failed"
+
+
+def test_an_unreadable_reply_is_asked_again_with_the_fault_named() -> None:
+    with model(rlm_action=["mumble", rlm_action("find", FIND), rlm_action("submit", SUBMIT)]) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer == "7481"
+    assert "could not be read" in server.requests[1].text
+
+
+def test_a_prompt_that_outgrows_the_window_is_shortened_and_the_run_goes_on() -> None:
+    noisy = [rlm_action("print a lot", f"print('noise {i} ' * 3000)") for i in range(4)]
+    replies = [*noisy, too_long(limit=8192, asked=9999)]
+    replies.append(rlm_action("submit", "SUBMIT(answer='done')"))
+    with model(rlm_action=replies) as (_, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer == "done"
+    assert any("outgrew the context window" in note.text for note in run.tree.notes)
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [(refused_key(), "key"), (unknown_model("m"), "m"), (server_error(500), "500|server")],
+    ids=["refused key", "unknown model", "server error"],
+)
+def test_a_model_that_refuses_is_one_sentence_and_keeps_the_trace(reply: Reply, sentence: str) -> None:
+    with model(direct=reply) as (_, lm):
+        with pytest.raises(ModelError, match=sentence) as caught:
+            fleet.run("What?", context="small", lm=lm)
+    assert caught.value.run.status == "failed"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failing_tool_is_an_observation_the_agent_can_act_on() -> None:
+    with model(
+        react_step=[react_step("odd", "execute_code", wrong=1), react_step("done", "finish")],
+        react_extract=answer(reasoning="-", answer="fine"),
+    ) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm)
+    assert run.answer == "fine"
+    assert "execute_code failed" in server.requests[1].text
+
+
+def test_tools_only_gives_the_agent_no_way_to_delegate() -> None:
+    with model(
+        react_step=[react_step("count", "execute_code", code="len(context)"), react_step("done", "finish")],
+        react_extract=answer(reasoning="-", answer="counted"),
+    ) as (server, lm):
+        run = fleet.run("How long?", context=BIG, lm=lm, mode="tools_only")
+    assert "delegate_to_rlm" not in server.requests[0].text
+    assert str(len(BIG)) in server.requests[1].text
+    assert kinds(run, "rlm") == []
+
+
+def test_cancelling_arun_stops_the_run() -> None:
+    gate = Gate()
+
+    async def ask(lm: str, server: LMServer) -> None:
+        task = asyncio.create_task(fleet.arun("What?", context="small", lm=lm))
+        await asyncio.to_thread(server.wait_for, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(server.wait_idle)
+
+    with model(direct=Reply("late", gate=gate)) as (server, lm):
+        asyncio.run(ask(lm, server))
+        assert [request.outcome for request in server.requests] == ["cancelled"]
+
+
+def test_two_runs_at_once_do_not_mix() -> None:
+    with model(direct=lambda prompt: answer(answer=prompt.inputs["question"])) as (_, lm):
+
+        async def both() -> list[fleet.Run]:
+            return await asyncio.gather(*(fleet.arun(f"question {i}", context="c", lm=lm) for i in range(5)))
+
+        runs = run_sync(both())
+    assert [run.answer for run in runs] == [f"question {i}" for i in range(5)]
+    assert all(run.usage.llm_calls == 1 for run in runs)
+
+
+def test_a_dollar_limit_that_cannot_be_kept_is_refused() -> None:
+    with model(direct=answer(answer="x")) as (_, lm):
+        with pytest.raises(fleet.UserError, match="price of this model is not known"):
+            fleet.run("What?", context="small", lm=lm, budget=fleet.Budget(usd=1.0))
+
+
+def test_secrets_never_reach_the_log(monkeypatch: pytest.MonkeyPatch, fleet_home: Path) -> None:
+    monkeypatch.setenv("MY_API_KEY", "canary-0123456789")
+    with model(direct=answer(answer="the key is canary-0123456789")) as (_, lm):
+        run = fleet.run("Repeat canary-0123456789", context="small canary-0123456789", lm=lm)
+    assert "canary-0123456789" not in (fleet_home / "runs" / run.id / "events.jsonl").read_text()
+    assert "[redacted]" in run.answer
+
+
+def test_a_home_that_cannot_be_written_is_a_note_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    monkeypatch.setenv("FLEET_HOME", str(blocked))
+    with model(direct=answer(answer="x")) as (_, lm):
+        run = fleet.run("What?", context="small", lm=lm)
+    assert run.answer == "x"
+    assert "in memory only" in run.tree.notes[0].text

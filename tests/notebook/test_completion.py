@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+from fleet_rlm.notebook.arguments import MODES, flags
+from fleet_rlm.notebook.runs import RUNS
+from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN
+
+from .conftest import Staged
+
+Tab = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def tab(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tab:
+    """What Tab offers at the end of a text, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    shell.user_ns.update(logs=[1], late=2)
+
+    def pressed(text: str) -> list[str]:
+        with provisionalcompleter():
+            return [found.text for found in shell.Completer.completions(text, len(text))]
+
+    return pressed
+
+
+def test_options(tab: Tab) -> None:
+    assert tab("%%fleet --m") == ["--mode", "--model"]
+    assert tab("%%fleet --with logs --bu") == ["--budget"]
+    assert set(tab("%%fleet ")) == set(flags())
+
+
+def test_variables_after_with_and_after_a_comma(tab: Tab) -> None:
+    assert tab("%%fleet --with l") == ["late", "logs"]
+    assert tab("%%fleet --with late,lo") == ["logs"]
+    assert tab("%%fleet --with late, lo") == ["logs"]
+    assert tab("%%fleet --with=lo") == ["logs"]
+
+
+def test_paths_after_with(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "logs_of_may").mkdir()
+    (tmp_path / "logs.txt").write_text("")
+    assert tab("%%fleet --with lo") == ["logs", "logs.txt", "logs_of_may/"]
+
+
+def test_values_that_can_be_listed(tab: Tab) -> None:
+    assert set(tab("%%fleet --mode ")) == set(MODES)
+    assert tab("%%fleet --mode=r") == ["rlm_only"]
+    assert tab("%%fleet --sandbox l") == ["local"]
+    assert tab("%%fleet -o l") == ["late", "logs"]
+
+
+def test_models(tab: Tab) -> None:
+    assert "fleet/offline" in tab("%%fleet --model fleet/")
+    assert "fleet/offline" in tab("%%fleet --sub-model ")
+
+
+def test_a_number_is_not_guessed(tab: Tab) -> None:
+    assert not set(flags()) & set(tab("%%fleet --budget -"))
+
+
+def test_subcommands_and_runs(tab: Tab, staged: Callable[..., Staged]) -> None:
+    assert set(tab("%fleet ")) == {*PLAIN, *OF_A_RUN}
+    RUNS.add(staged("day-1").run)
+    assert tab("%fleet show d") == ["day-1"]
+    assert tab("%fleet show day-1 --") == ["--sent"]
+    assert tab("%fleet stop ") == ["day-1"]
+    assert "day-1" not in tab("%fleet models ")
+
+
+def test_the_question_and_other_cells_are_completed_as_ever(tab: Tab) -> None:
+    assert "late" in tab("%%fleet --with logs\nla")
+    assert "--mode" not in tab("%%fleet --with logs\n--m")
+    assert "--mode" not in tab("%%time --m")
