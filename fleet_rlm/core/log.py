@@ -121,7 +121,7 @@ class RunLog:
         return log
 
     def emit(self, event: Event) -> Event:
-        """Accept one event; returns it as written (numbered, stamped, redacted). After `close` it is dropped."""
+        """Accept one event; returns it as written: numbered, stamped, redacted."""
         with self._lock:
             event = self._bounded(self._redactor.clean(event))
             event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000

@@ -52,16 +52,27 @@ class _Work(Generic[T]):
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._loop = background_loop()
-        self._loop.call_soon_threadsafe(self._begin, coroutine)
+        self._coroutine = coroutine
+        self._task: asyncio.Task[T] | None = None
+
+    def begin(self) -> None:
+        """Start it with a copy of the caller's context."""
+        background_loop().call_soon_threadsafe(self._begin)
 
     def cancel(self) -> None:
-        """Ask it to end; safe from any thread and at any moment, for the loop begins it before it reads this."""
-        self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+        """Ask it to end; safe from any thread and at any moment, for the loop reads this after `begin`."""
+        background_loop().call_soon_threadsafe(self._cancel)
 
-    def _begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._task = self._loop.create_task(coroutine)
+    def _begin(self) -> None:
+        self._task = background_loop().create_task(self._coroutine)
         self._task.add_done_callback(self._end)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._coroutine.close()
+            self.future.cancel()
 
     def _end(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
@@ -82,6 +93,7 @@ async def bridge(coroutine: Coroutine[Any, Any, T]) -> T:
         return await coroutine
     work = _Work(coroutine)
     waiting = asyncio.wrap_future(work.future)
+    work.begin()
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
@@ -103,6 +115,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("this call would block fleet-rlm's own event loop; await the async form instead")
     work = _Work(coroutine)
     try:
+        work.begin()  # inside: an interrupt that arrives right after it must cancel, too
         return work.future.result()
     except KeyboardInterrupt:
         work.cancel()

@@ -46,7 +46,10 @@ class SpanNode:
 
 
 class Tree:
-    """A run as far as its events tell: header, spans in order of start, and the usage summed over model calls."""
+    """A run as far as its events tell: header, spans in order of start, and the usage summed over model calls.
+
+    One thread applies events; others may read meanwhile.
+    """
 
     def __init__(self, events: Iterable[ev.Event] = ()) -> None:
         self.run = ""
@@ -70,7 +73,7 @@ class Tree:
     @property
     def roots(self) -> list[SpanNode]:
         """Spans without a known parent, in order of start."""
-        return [span for span in self.spans.values() if span.parent not in self.spans]
+        return [span for span in list(self.spans.values()) if span.parent not in self.spans]
 
     def children(self, span: SpanNode) -> list[SpanNode]:
         """The spans directly below, in order of start."""
@@ -152,7 +155,7 @@ class Tree:
             "model": head.model if head else None,
             "offline": head.offline if head else False,
             "usage": _usage(usage) if usage.llm_calls else {**_usage(usage), **_NOTHING_SPENT},
-            "spans": [_canonical_span(span) for span in self.spans.values()],
+            "spans": [_canonical_span(span) for span in list(self.spans.values())],
         }
 
 

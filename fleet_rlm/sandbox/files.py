@@ -21,7 +21,7 @@ SKIPPED_LISTED = 1_000
 LEFT_OUT = {
     **dict.fromkeys((".git", ".hg", ".svn"), "version control data"),
     **dict.fromkeys(("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"), "cache"),
-    **dict.fromkeys(("node_modules", ".venv"), "installed packages"),
+    **dict.fromkeys(("node_modules", ".venv", "site-packages", "dist-packages"), "installed packages"),
 }
 
 

@@ -5,6 +5,7 @@ const window = new Window();
 for (const name of ["document", "HTMLElement", "Event", "KeyboardEvent", "MouseEvent"] as const) {
   Object.defineProperty(globalThis, name, { value: window[name], configurable: true });
 }
+Object.defineProperty(globalThis, "window", { value: window, configurable: true });
 // Frames come when the test says so, as they do not come at all in a page nobody looks at.
 let frames: (() => void)[] = [];
 Object.assign(globalThis, {

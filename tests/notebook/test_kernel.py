@@ -156,10 +156,10 @@ def test_several_runs_go_on_at_once_and_one_can_be_stopped(kernel: Kernel, serve
     stopping = kernel.run(f"%fleet stop {first}")
     assert "told to stop" in stopping.printed
     gate.open()
-    kernel.run("import fleet_rlm.notebook.runs as r\nfor run in r.RUNS.all()[1:]: run.wait()")
+    for cell in cells[1:]:
+        kernel.until_update(cell)
     listed = kernel.run("%fleet runs").printed.splitlines()[1:]
     assert [line.split()[1] for line in listed] == ["stopped", "ok", "ok"]
-    assert len(cells) == 3
     assert kernel.value("answer0, answer1, answer2") == "(None, '42', '42')"
 
 

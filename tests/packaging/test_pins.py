@@ -31,7 +31,10 @@ def pins(name: str) -> dict[str, set[Version]]:
 
 def asked(extras: list[str]) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    written = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    written = [
+        *project["dependencies"],
+        *(line for extra in extras for line in project["optional-dependencies"][extra]),
+    ]
     return [Requirement(line) for line in written if not line.startswith("fleet-rlm")]
 
 

@@ -67,7 +67,8 @@ def environ(clean: Path, tmp_path: Path) -> dict[str, str]:
 
 def test_the_sdist_holds_sources_and_built_files(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
 
     assert {"fleet_rlm/_static/widget.js", "labextension/package.json", "hatch_build.py", "LICENSE"} <= names
     assert not [name for name in names if "node_modules" in name or name.startswith(".venv")]
@@ -78,7 +79,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"fleet_rlm"}
-    assert {"fleet_rlm/_static/widget.js", "fleet_rlm/_static/widget.css", "fleet_rlm/core/report/page.css"} <= set(names)
+    assert {"fleet_rlm/_static/widget.js", "fleet_rlm/_static/widget.css", "fleet_rlm/core/report/page.css"} <= set(
+        names
+    )
     assert "-py3-none-any" in wheel.name
 
 

@@ -94,7 +94,7 @@ def isolation(tree: Tree) -> str:
         return "No generated code ran."
     kept = "; ".join(f"{name}: {mechanism}" for name, mechanism in box.guarantees.items()) or "no guarantee"
     lacking = f" Missing: {', '.join(box.missing)}." if box.missing else ""
-    return f"Generated code ran in a {box.backend} sandbox, tier {box.tier} ({kept}).{lacking}"
+    return f"Generated code runs in a {box.backend} sandbox, tier {box.tier} ({kept}).{lacking}"
 
 
 def spent(tree: Tree, *, times: bool = True) -> list[tuple[str, str]]:

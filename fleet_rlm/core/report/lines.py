@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleet_rlm.core.report import facts
 from fleet_rlm.core.tree import SpanNode, Tree
 
-SIGNS = {"running": "…", "ok": "✓", "error": "✗", "stopped": "■", "exhausted": "◌"}
+SIGNS = {"running": "○", "ok": "✓", "error": "✗", "stopped": "■", "exhausted": "◌"}
 
 WIDTH = 110
 """Characters of a span's line without its indent."""
@@ -34,7 +34,7 @@ def gist(span: SpanNode, limit: int) -> str:
         case "code":
             asked, got = _code_line(span.code or ""), _last_line(span.stdout or span.output or "")
         case "llm":
-            asked, got = _tokens(span), _first_line(span.thought or span.text or span.output or "")
+            asked, got = _tokens(span), _reply_line(span.thought or span.text or span.output or "")
         case "turn" | "iteration" | "step":
             asked, got = "", ""
         case _:
@@ -65,9 +65,13 @@ def plain_text(tree: Tree) -> str:
     return facts.printable("\n".join(rows))
 
 
+_TELLS_LITTLE = (" ", "\t", "#", "@", ")", "]", "}", "import ", "from ", "def ", "class ", "async def ", '"""')
+"""How lines of a cell begin that do not say what it is for."""
+
+
 def _code_line(code: str) -> str:
     lines = [line for line in code.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.lstrip().startswith(("#", "import ", "from "))]
+    telling = [line for line in lines if not line.startswith(_TELLS_LITTLE)]
     more = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
     return f"{(telling or lines or [''])[0].strip()}{more}"
 
@@ -77,6 +81,12 @@ def _tokens(span: SpanNode) -> str:
     if usage is None or usage.tokens_in is None or usage.tokens_out is None:
         return ""
     return f"{usage.tokens_in:,}+{usage.tokens_out:,} tokens"
+
+
+def _reply_line(text: str) -> str:
+    """The first line of a reply that is not the name of a field (dspy writes them as `[[ ## code ## ]]`)."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("[[ ## "))
+    return next(lines, "")
 
 
 def _first_line(text: str) -> str:

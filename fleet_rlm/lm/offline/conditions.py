@@ -37,6 +37,9 @@ _OPS: tuple[tuple[Test, str], ...] = (
     ("!=", r"is not|isn't|are not|was not|not equal to|other than|except|excluding|!=|<>|not"),
     ("==", r"is equal to|equal to|equals|is|are|was|were|of|==|=|:"),
 )
+_NEGATED = re.compile(
+    r"\b(?:not|except|excluding|other than|without|isn't)(?: in| at| on| from| for| the)*\s*[`'\"“]?$"
+)
 _NUMBER = r"[$€£]?-?\d[\d,]*(?:\.\d+)?(?: ?(?:k|m|million|thousand)\b|%)?"
 _DATE = (
     r"\d{4}-\d\d-\d\d(?:[ t]\d\d:\d\d(?::\d\d)?)?|\d{4}-\d\d|(?:\d{1,2}(?:st|nd|rd|th)? )?"
@@ -191,9 +194,7 @@ def _values(question: str, low: str, table: Table, columns: list[Mention]) -> li
             if isinstance(value, int) and column not in mentioned and table.columns[column] == "number" and value < 100:
                 continue
             used.append((start, end))
-            negated = re.search(
-                r"\b(?:not|except|excluding|other than|without|isn't)(?: in| the| for)*\s*[`'\"“]?$", low[:start]
-            )
+            negated = _NEGATED.search(low[:start])
             found.append((Condition(column, "!=" if negated else "==", value), start, end))
     return found
 

@@ -18,6 +18,7 @@ from fleet_rlm.lm.offline.schema import Seen, phrases
 from fleet_rlm.lm.offline.table_rows import Row, evaluate, table_of
 from fleet_rlm.lm.offline.text_question import TextQuestion, enough, key_weights
 from fleet_rlm.lm.offline.wording import labelled, refusal
+from fleet_rlm.lm.offline.words import sections
 from fleet_rlm.lm.offline.work import choose
 
 _BLOCK = re.compile(r"^`(\w+)`:\n", re.MULTILINE)
@@ -44,11 +45,8 @@ def answer(question: str, context: str) -> str:
 
 
 def _blocks(context: str) -> list[tuple[str, str]]:
-    starts = list(_BLOCK.finditer(context))
-    if not starts:
-        return [("context", context.strip("\n"))] if context.strip() else []
-    ends = [start.start() for start in starts[1:]] + [len(context)]
-    return [(start[1], context[start.end() : end].rstrip("\n")) for start, end in zip(starts, ends, strict=True)]
+    blocks = [(head[1], body.rstrip("\n")) for head, body in sections(_BLOCK, context)]
+    return blocks or ([("context", context.strip("\n"))] if context.strip() else [])
 
 
 def _value(text: str) -> Any:
@@ -74,9 +72,9 @@ def _records(value: Any) -> list[Row]:
 
 
 def _documents(name: str, value: Any) -> list[tuple[str, str]]:
-    if isinstance(value, str) and (files := list(_FILE.finditer(value))):
-        ends = [file.start() for file in files[1:]] + [len(value)]
-        return [(file[1].strip(), value[file.end() : end].rstrip("\n")) for file, end in zip(files, ends, strict=True)]
+    files = sections(_FILE, value) if isinstance(value, str) else []
+    if files:
+        return [(head[1].strip(), body.rstrip("\n")) for head, body in files]
     return texts.documents(value, name)
 
 

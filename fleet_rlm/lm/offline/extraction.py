@@ -79,7 +79,8 @@ def _nearest(pattern: str, question: str, text: str) -> str:
     keys = {singular(word.low) for word in words(question) if word.low not in STOPWORDS}
     keys |= {part for key in list(keys) for part in name_words(key)}
     spots = [word.end for word in words(text) if singular(word.low) in keys or set(name_words(word.text)) & keys]
-    matches = [match for match in re.finditer(pattern, text) if singular(match[0]) not in keys]
+    found = re.finditer(pattern, text)
+    matches = [one for one in found if singular(one[0]) not in keys and one[0].lower() not in STOPWORDS]
     if not matches:
         return ""
     last = max(spots, default=0)

@@ -12,6 +12,7 @@ from typing import Any
 from fleet_rlm.lm.offline.chat import Prompt
 from fleet_rlm.lm.offline.variables import read_variables
 from fleet_rlm.lm.offline.wording import LABEL, labelled, refusal
+from fleet_rlm.lm.offline.words import sections
 from fleet_rlm.lm.offline.work import Step, Work, next_cell
 
 _TOOL = re.compile(r"^\s*\(\d+\) (\w+)(?:,|\.)", re.MULTILINE)
@@ -52,11 +53,9 @@ def final(prompt: Prompt) -> str:
 
 def read_trajectory(text: str) -> list[dict[str, str]]:
     """One mapping per step, from field name without its number to text."""
-    marks = list(_TRACE.finditer(text))
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
     steps: dict[int, dict[str, str]] = {}
-    for mark, end in zip(marks, ends, strict=True):
-        steps.setdefault(int(mark[2]), {})[mark[1]] = text[mark.end() : end].strip("\n")
+    for head, body in sections(_TRACE, text):
+        steps.setdefault(int(head[2]), {})[head[1]] = body.strip("\n")
     return [steps[index] for index in sorted(steps)]
 
 

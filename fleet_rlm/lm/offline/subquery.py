@@ -33,7 +33,7 @@ _TASK = re.compile(r"\b(?:extract|what|which|who|when|find|give|how much|how man
 
 
 def reply(prompt: str) -> str:
-    """The answer to a bare prompt, deterministic; labelled unless it is a line-for-line protocol reply."""
+    """The answer to a bare prompt, deterministic. Prose is labelled; values, labels and yes or no are for code."""
     if items := _ITEMS.search(prompt):
         return _read_items(items[1], items[2], prompt[items.end() :])
     task, text = split_task(prompt)

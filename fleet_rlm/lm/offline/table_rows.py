@@ -125,24 +125,24 @@ def _quantile(cells: list[float], ratio: float) -> float:
 
 
 def _results(question: TableQuestion, rows: list[Row], kept: list[Row]) -> list[tuple[Any, Any, int]]:
-    def key(row: Row) -> tuple[str, ...] | None:
+    def key(row: Row) -> tuple[Any, ...] | None:
         parts = [row.get(column) for column in question.by]
         if question.bucket:
             moment = row.get(question.time)
             parts.append(None if moment is None else _part(moment, question.bucket))
-        return None if any(part is None for part in parts) else tuple(str(part) for part in parts)
+        return None if any(part is None for part in parts) else tuple(parts)
 
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows if question.how == "share" else kept:
         if (place := key(row)) is not None:
             groups.setdefault(place, []).append(row)
     inside = {id(row) for row in kept}
     results = []
-    for place in sorted(groups):
+    for place in sorted(groups, key=lambda parts: [(isinstance(part, str), part) for part in parts]):
         members = groups[place]
         share = 100 * sum(id(row) in inside for row in members) / len(members)
         value = share if question.how == "share" else _figure(question, members)
-        results.append((" / ".join(place), value, len(members)))
+        results.append((" / ".join(map(str, place)), value, len(members)))
     if question.ranked:
         results.sort(key=lambda one: (one[1] is None, one[1] if question.rising else -(one[1] or 0)))
     return results

@@ -50,7 +50,7 @@ def unused_words(
             or _QUANTILE.fullmatch(word.low)
         ):
             continue
-        if rows is not None and word.start == rows.start(1) and _ends_phrase(question[word.end :], spans, word.end):
+        if rows is not None and word.start == rows.start(1) and _ends_phrase(question[word.end :], taken, word.end):
             continue
         if top and number(word.text) == top:
             continue
@@ -58,9 +58,9 @@ def unused_words(
     return left
 
 
-def _ends_phrase(rest: str, spans: list[tuple[int, int]], at: int) -> bool:
-    """Whether a noun phrase ends here: no further plain noun follows directly."""
+def _ends_phrase(rest: str, taken: list[tuple[int, int]], at: int) -> bool:
+    """Whether a noun phrase ends here: what follows is no further noun but a condition, a verb or a figure."""
     following = re.match(r"\s+([a-z]+)", rest)
-    if following is None or following[1] in STOPWORDS | _FIGURES:
+    if following is None or following[1] in STOPWORDS | _FIGURES or following[1].endswith("ed"):
         return True
-    return any(start <= at + following.start(1) < end for start, end in spans) or following[1].endswith("ed")
+    return any(start <= at + following.start(1) < end for start, end in taken)

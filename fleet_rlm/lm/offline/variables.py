@@ -9,6 +9,8 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from fleet_rlm.lm.offline.words import sections
+
 _START = re.compile(r"^([ \t]*)Variable: `(\w+)`.*$", re.MULTILINE)
 _PREVIEW = re.compile(r"^Preview:\s*\n```[^\n]*\n(.*)\n```", re.MULTILINE | re.DOTALL)
 _BRACKETS = re.compile(r"\s*»»»\s*(?:\[\d+\] «««\s*)?\Z")
@@ -39,9 +41,7 @@ class Variable:
 
 def read_variables(text: str) -> list[Variable]:
     """Every variable described in the text, in order; an empty list when nothing is described."""
-    starts = list(_START.finditer(text))
-    ends = [start.start() for start in starts[1:]] + [len(text)]
-    return [_read(start, text[start.end() : end]) for start, end in zip(starts, ends, strict=True)]
+    return [_read(head, body) for head, body in sections(_START, text)]
 
 
 def split_question(variables: list[Variable]) -> tuple[str, list[Variable]]:
@@ -53,12 +53,12 @@ def split_question(variables: list[Variable]) -> tuple[str, list[Variable]]:
     return "", list(variables)
 
 
-def _read(start: re.Match[str], rest: str) -> Variable:
+def _read(head: re.Match[str], rest: str) -> Variable:
     # The brackets of a numbered list stand at the margin: they go first, or nothing could be dedented.
     body = textwrap.dedent(_BRACKETS.sub("", rest.strip("\n")))
     preview = _PREVIEW.search(body)
     return Variable(
-        name=start[2],
+        name=head[2],
         type=_field(body, "Type").rpartition(".")[2],
         description=_field(body, "Description"),
         preview=preview[1] if preview else "",

@@ -58,6 +58,13 @@ def words(text: str) -> list[Word]:
     return [Word(match[0], match.start(), match.end()) for match in _WORD.finditer(text)]
 
 
+def sections(pattern: re.Pattern[str], text: str) -> list[tuple[re.Match[str], str]]:
+    """Each heading with the text up to the next one; what stands before the first is left out."""
+    heads = list(pattern.finditer(text))
+    ends = [head.start() for head in heads[1:]] + [len(text)]
+    return [(head, text[head.end() : end]) for head, end in zip(heads, ends, strict=False)]
+
+
 def quoted(text: str) -> list[str]:
     """Terms in backticks or quotation marks, in order."""
     return [next(group for group in match.groups() if group) for match in _QUOTED.finditer(text)]

@@ -20,8 +20,12 @@ class NotText(ValueError):
     """A file is not text; `.bytes(path)` of a Folder, or open data, gives it raw."""
 
 
+def _is_binary(data: memoryview) -> bool:
+    return b"\0" in bytes(data[:BINARY_PROBE])
+
+
 def _decoded(data: memoryview, name: str) -> str:
-    if b"\0" in bytes(data[:BINARY_PROBE]):
+    if _is_binary(data):
         raise NotText(f"{name} is a binary file ({len(data):,} bytes), not text")
     try:
         return str(data, "utf-8-sig")
@@ -102,15 +106,19 @@ def text_file(fd: int, name: str) -> str | LazyText:
 
 
 class Folder(Mapping[str, str]):
-    """The files of a directory: `folder["a/b.txt"]`, `len`, `in`, `items()`, iteration in path order.
+    """The text files of a directory: `folder["a/b.txt"]`, `len`, `in`, `items()`, iteration in path order.
 
-    `.root` is the directory's name for display, `.skipped` says which files were left out and why, `.bytes(path)`
-    gives a binary file's content.
+    `.root` is the directory's name for display, `.skipped` says which files were left out and why, `.binary` lists the
+    files that are no text, and `.bytes(path)` gives the content of any file.
     """
 
     def __init__(self, data: memoryview, head: dict[str, Any]) -> None:
         self._data = data
         self._where: dict[str, tuple[int, int]] = {path: (start, size) for path, start, size in head["index"]}
+        self.binary = tuple(path for path, (start, size) in self._where.items() if _is_binary(data[start : start + size]))
+        self._texts = dict.fromkeys(self._where)
+        for path in self.binary:
+            del self._texts[path]
         self.root: str = head["root"]
         self.skipped: dict[str, str] = head["skipped"]
 
@@ -124,8 +132,8 @@ class Folder(Mapping[str, str]):
         return self._find(path)[1]
 
     def file_sizes(self) -> dict[str, int]:
-        """The length of every file in bytes."""
-        return {path: size for path, (_, size) in self._where.items()}
+        """The length of every text file in bytes."""
+        return {path: self._where[path][1] for path in self._texts}
 
     def _find(self, path: str) -> tuple[int, int]:
         try:
@@ -140,13 +148,14 @@ class Folder(Mapping[str, str]):
         return _decoded(self._data[start : start + size], path)
 
     def __contains__(self, path: object) -> bool:
-        return path in self._where
+        return path in self._texts
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._where)
+        return iter(self._texts)
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self._texts)
 
     def __repr__(self) -> str:
-        return f"Folder({self.root!r}, {len(self)} files, {sum(size for _, size in self._where.values()):,} bytes)"
+        binary = f", {len(self.binary)} binary files" if self.binary else ""
+        return f"Folder({self.root!r}, {len(self)} text files, {sum(self.file_sizes().values()):,} bytes{binary})"

@@ -141,6 +141,24 @@ test("the keyboard walks the tree, closes and opens it", async () => {
   assert.equal($('[role="tree"]')[0]?.getAttribute("aria-activedescendant"), $('[aria-selected="true"]')[0]?.id);
 });
 
+test("plain keys in the tree are kept from the host's shortcuts, keys with a modifier are not", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("auto"));
+  const tree = $('[role="tree"]')[0];
+  const keptFromHost = (init: KeyboardEventInit) => {
+    let kept: boolean | undefined;
+    const host = () => (kept = tree?.hasAttribute("data-lm-suppress-shortcuts"));
+    document.addEventListener("keydown", host, true);
+    tree?.dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, ...init }));
+    document.removeEventListener("keydown", host, true);
+    return kept;
+  };
+  assert.deepEqual(
+    [keptFromHost({ key: "ArrowDown" }), keptFromHost({ key: "d" }), keptFromHost({ key: "s", ctrlKey: true })],
+    [true, true, false],
+  );
+});
+
 test("a reader who chose a span is not moved by the run, and can go back to following it", async () => {
   const { carrier, $ } = await shown();
   const log = goldenLog("auto");

@@ -4,6 +4,7 @@
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Tree } from "../core/reducer";
 import { ancestors, openRows, type Row } from "../core/rows";
+import { keepPlainKeys } from "./shortcuts";
 import { ROW_HEIGHT, TreeRow } from "./TreeRow";
 
 const OVERSCAN = 6;
@@ -31,6 +32,8 @@ export function TreeView({ tree, running, now, selected, chosen, choose }: Props
   const height = ROW_HEIGHT * Math.min(MAX_ROWS, Math.max(MIN_ROWS, rows.length));
   const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - OVERSCAN);
   const shown = rows.slice(first, first + Math.ceil(height / ROW_HEIGHT) + 2 * OVERSCAN);
+
+  useEffect(() => (scroller.current ? keepPlainKeys(scroller.current) : undefined), []);
 
   useEffect(() => {
     const above = selected === null ? [] : ancestors(tree, selected);
@@ -92,8 +95,6 @@ export function TreeView({ tree, running, now, selected, chosen, choose }: Props
         role="tree"
         aria-label="recursion tree"
         tabIndex={0}
-        // JupyterLab reads keys before any element does; without this, arrows would move between cells.
-        data-lm-suppress-shortcuts="true"
         aria-activedescendant={at >= 0 ? `${prefix}-${selected}` : undefined}
         style={{ height: `${height}px` }}
         onKeyDown={onKeyDown}
