@@ -191,7 +191,7 @@ async def _direct(asked: Request) -> dspy.Prediction:
 async def _worked(asked: Request, scope: Scope, sandbox: Sandbox) -> dspy.Prediction:
     names = list(asked.values)
     if asked.mode == "rlm_only":
-        return await answer_in(scope, sandbox, asked.task, names, "rlm")
+        return await answer_in(scope, sandbox.afork, asked.task, names, "rlm")
     tools = agent_tools(scope, sandbox, names, may_delegate=asked.mode == "agent")
     described = "\n\n".join(prompt_text(msgspec.to_builtins(variable)) for variable in asked.context)
     return await FleetAgent(scope, tools).acall(question=asked.task, context=described)

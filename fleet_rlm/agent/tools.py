@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fleet_rlm.rlm.children import delegate, fill
+from fleet_rlm.rlm.children import answer_in, fill
 from fleet_rlm.rlm.engine import run_cell
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.sandbox.base import Sandbox
@@ -22,7 +22,7 @@ def agent_tools(scope: Scope, sandbox: Sandbox, names: list[str], *, may_delegat
         counts, reads, asks sub-models, and returns an answer with evidence. Use it for whatever is too large to read
         yourself. `query` must stand on its own. `context` is optional further text for it to work on."""
         extra = {"context": context} if context else {}
-        prediction = await delegate(scope, sandbox, query, names, extra)
+        prediction = await answer_in(scope, sandbox.afork, query, names, "delegate_to_rlm", extra)
         return str(prediction.answer)
 
     async def execute_code(code: str) -> str:

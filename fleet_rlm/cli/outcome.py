@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -31,14 +30,10 @@ def print_outcome(run: Run, console: Console, *, report: Path | None, data: str 
     """
     print_answer(run, console)
     console.print(Rule("spent", align="left", style="dim"))
-    rows = Table.grid(padding=(0, 3))
-    for what, figure in facts.spent(run.tree):
-        rows.add_row(what, figure)
-    if data:
-        rows.add_row("answered over", data)
-    rows.add_row("sent to the model", f"{facts.sent(run.tree):,} characters")
-    console.print(Padding(rows, (0, 2), expand=False))
-    console.print(Padding(Text(facts.isolation(run.tree), style="dim"), (0, 2), expand=False))
+    rows = [*facts.spent(run.tree), *([("answered over", data)] if data else [])]
+    for what, figure in [*rows, ("sent to the model", f"{facts.sent(run.tree):,} characters")]:
+        console.print(f"{what:<20}{figure}", highlight=False, markup=False)
+    console.print(Text(facts.isolation(run.tree), style="dim"))
     _print_spans(run, console)
     if report is not None:
         console.print(f"\nreport  {report}", soft_wrap=True, highlight=False)
@@ -54,7 +49,7 @@ def print_answer(run: Run, console: Console) -> None:
     if run.answer is not None:
         text = facts.printable(facts.answer_text(run.answer))
         shown = Markdown(text) if isinstance(run.answer, str) and console.is_terminal else Text(text)
-        console.print(Padding(shown, (0, 2), expand=False))
+        console.print(shown, soft_wrap=not console.is_terminal)
     if run.status != "ok":
         console.print(Text(f"{facts.STATUS[run.status]}: {facts.printable(run.error or 'no answer')}", style="red"))
 

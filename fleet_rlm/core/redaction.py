@@ -33,6 +33,15 @@ _SHAPES = re.compile(
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
+def encodable(value: Any) -> Any:
+    """The value with every lone surrogate in its texts replaced by U+FFFD; no JSON or UTF-8 sink accepts them."""
+    if isinstance(value, str):
+        return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {key: encodable(item) for key, item in value.items()}
+    return [encodable(item) for item in value] if isinstance(value, list) else value
+
+
 class Redactor:
     """Replaces secrets in texts and events.
 
@@ -51,8 +60,7 @@ class Redactor:
         """The text without secrets and lone surrogates."""
         if self._known is not None:
             text = self._known.sub(REDACTED, text)
-        text = _SHAPES.sub(REDACTED, text)
-        return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+        return encodable(_SHAPES.sub(REDACTED, text))  # type: ignore[no-any-return]
 
     def value(self, value: Any) -> Any:
         """The same value with every text inside cleaned."""

@@ -61,7 +61,7 @@ class Settings:
             values["home"] = Path(given["home"]).expanduser()
         if "direct_chars" in given:
             chars = given["direct_chars"]
-            if not chars.isdigit():
+            if not chars.isdecimal():
                 raise UserError(f"FLEET_DIRECT_CHARS must be a whole number of characters, not {chars!r}")
             values["direct_chars"] = int(chars)
         return cls(**values)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ import dspy
 from fleet_rlm.core.budget import Ledger, Purpose
 from fleet_rlm.core.events import Usage
 from fleet_rlm.core.log import RunLog
+from fleet_rlm.core.redaction import encodable
 from fleet_rlm.lm.explain import explain
 
 _role: contextvars.ContextVar[tuple[str, Purpose]] = contextvars.ContextVar("fleet_rlm_role", default=("call", "step"))
@@ -46,6 +47,8 @@ class MeteredLM(dspy.BaseLM):
         self.inner = inner
         self.kwargs = inner.kwargs
         self.cache = inner.cache
+        key = inner.kwargs.get("api_key")
+        self._secrets = (key,) if isinstance(key, str) else ()
         self._log = log
         self._ledger = ledger
 
@@ -65,6 +68,7 @@ class MeteredLM(dspy.BaseLM):
             ModelError: the model could not be reached or refused; says why in one sentence.
             dspy.ContextWindowExceededError: the prompt is too long for the model.
         """
+        prompt, messages = encodable(prompt), encodable(messages)
         role, purpose = _role.get()
         self._ledger.admit(purpose)
         usage = None
@@ -78,7 +82,7 @@ class MeteredLM(dspy.BaseLM):
                     except dspy.ContextWindowExceededError:
                         raise
                     except Exception as error:
-                        raise explain(error, self.model) from error
+                        raise explain(error, self.model, secrets=self._secrets) from error
                     finally:
                         span.usage = usage
                 usage = span.usage = _usage(one.history[-1]) if one.history else usage

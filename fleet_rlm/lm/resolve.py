@@ -31,6 +31,9 @@ _AT_ADDRESS = re.compile(r"(?P<model>.+?)@(?P<address>https?:.*)", re.DOTALL)
 _CLIENT_SETTINGS = ("api_key", "api_base", "base_url", "headers", "extra_headers", "azure_ad_token_provider")
 """Settings of a dspy.LM that say it brings its own credentials or address."""
 
+_NO_KEY = "none"
+"""Sent where a server asks for no key: clients refuse to call without one."""
+
 _LISTED = 40
 """Names per provider in `known_models`: some hundreds would bury the rest."""
 
@@ -63,7 +66,7 @@ def resolve(
 
     Args:
         name_or_lm: a name, a `dspy.LM`, or None for what the environment says.
-        sub: prefer FLEET_SUB_LM; without it the model is the run's own (see `resolve_both`).
+        sub: FLEET_SUB_LM comes before FLEET_LM.
         settings: those of the environment by default.
 
     Raises:
@@ -100,10 +103,6 @@ def known_models() -> list[str]:
     keyed = [provider for provider, keys in KEYS.items() if any(os.environ.get(key) for key in keys)]
     listed = [name for provider in keyed for name in catalog.plain_names(provider)[:_LISTED]]
     return list(dict.fromkeys([offline.NAME, *filter(None, named), *listed]))
-
-
-_NO_KEY = "none"
-"""Sent where a server asks for no key: clients refuse to call without one."""
 
 
 def _configured() -> Resolved:

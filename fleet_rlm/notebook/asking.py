@@ -15,6 +15,7 @@ from IPython.core.error import UsageError
 from fleet_rlm.notebook import arguments, outcome
 from fleet_rlm.notebook.arguments import Arguments
 from fleet_rlm.notebook.context import gather, interpolate
+from fleet_rlm.notebook.interrupts import deferred
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import View, view_for
 
@@ -66,11 +67,17 @@ def read(line: str, body: str, namespace: Namespace) -> Question | None:
 
 def ask(shell: Any, question: Question) -> None:
     """Run the question and block until it has ended; under `--detach` or `--plan` return at once."""
-    if (started := _begin(shell, question)) is None:
+    with deferred() as interrupts:
+        started = _begin(shell, question)
+    if started is None:
         return
     run, view = started
-    error = outcome.wait(run)
-    _close(shell.user_ns, question, run, view)
+    if interrupts:
+        run.stop()
+    try:
+        error = outcome.wait(run)
+    finally:
+        _close(shell.user_ns, question, run, view)
     if error is not None:
         raise outcome.in_one_line(error)
 
@@ -80,15 +87,18 @@ async def ask_awaiting(shell: Any, question: Question) -> None:
     if (started := _begin(shell, question)) is None:
         return
     run, view = started
-    error = await outcome.ended(run)
-    _close(shell.user_ns, question, run, view)
+    try:
+        error = await outcome.ended(run)
+    finally:
+        _close(shell.user_ns, question, run, view)
     if error is not None:
         raise outcome.in_one_line(error)
 
 
 def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
     """Start the run and show it; None when there is nothing left to wait for."""
-    from fleet_rlm import FleetError, plan, start  # dspy: seconds, so not before the first question
+    from fleet_rlm.agent.runtime import plan, start  # dspy: seconds, so not before the first question
+    from fleet_rlm.core.errors import FleetError
     from fleet_rlm.core.loop import submit
 
     options, namespace = question.options, shell.user_ns
@@ -117,8 +127,10 @@ def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
 
 
 async def _finish_later(namespace: Namespace, question: Question, run: Run, view: View) -> None:
-    await outcome.ended(run)
-    _close(namespace, question, run, view)
+    try:
+        await outcome.ended(run)
+    finally:
+        _close(namespace, question, run, view)
 
 
 def _close(namespace: Namespace, question: Question, run: Run, view: View) -> None:

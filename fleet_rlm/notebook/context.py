@@ -37,8 +37,8 @@ def gather(written: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, An
     context: dict[str, Any] = {}
     for item in (item.strip() for text in written for item in _ITEM.findall(text)):
         name, source = _named(item)
-        value = _value(source, namespace)
-        name = name or _name_for(source, value)
+        called, value = _found(source, namespace)
+        name = name or _name_for(called)
         if name in context and context[name] is not value:
             raise UsageError(f"two values of --with would be called `{name}`; rename one: --with other={source}")
         context[name] = value
@@ -76,19 +76,19 @@ def _named(item: str) -> tuple[str | None, str]:
     return name, source
 
 
-def _value(source: str, namespace: Mapping[str, Any]) -> Any:
+def _found(source: str, namespace: Mapping[str, Any]) -> tuple[str, Any]:
+    """What is written as `source`: the text to name it after, and the value."""
     path = Path(unquoted(source)).expanduser()
     quoted, exists = source[:1] in "'\"", os.path.exists(path)
     name = None if quoted else root(source)
     if name in namespace:
         try:
-            return lookup(source, namespace)
+            return source, lookup(source, namespace)
         except UsageError:
-            if exists:  # `data.csv` with a variable `data` that has no `csv`
-                return path
-            raise
+            if not exists:  # it does for `data.csv` with a variable `data` that has no `csv`
+                raise
     if exists:
-        return path
+        return path.resolve().stem or "files", path
     if quoted or name is None:
         raise UsageError(f"there is no file or directory {str(path)!r}, and no variable could be called that")
     raise UsageError(
@@ -96,11 +96,8 @@ def _value(source: str, namespace: Mapping[str, Any]) -> Any:
     )
 
 
-def _name_for(source: str, value: Any) -> str:
-    """`cfg.data["k"]` -> `cfg_data_k`; `logs/app.log` -> `app`."""
-    text = source
-    if isinstance(value, Path):
-        text = value.resolve().stem or "files"
+def _name_for(text: str) -> str:
+    """`cfg.data["k"]` -> `cfg_data_k`; `my notes` -> `my_notes`."""
     name = re.sub(r"\W+", "_", text).strip("_")
     if not name or name[0].isdigit():
         name = f"v_{name}"

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.core.errors import FleetError, RunStopped
+from fleet_rlm.notebook.interrupts import cancelling
 
 if TYPE_CHECKING:
     from fleet_rlm.core.run import Run
@@ -44,7 +43,7 @@ def wait(run: Run) -> FleetError | None:
 async def ended(run: Run) -> FleetError | None:
     """Await the end of the run; returns why there is no answer, if so. Cancelling the caller stops the run."""
     end = asyncio.ensure_future(_end(run))
-    with _waking_interrupts():
+    with cancelling():
         try:
             await asyncio.wait({end})
         except asyncio.CancelledError:
@@ -53,27 +52,6 @@ async def ended(run: Run) -> FleetError | None:
                 await asyncio.wait({end}, timeout=CLEAN_UP_SECONDS)
             return (end.done() and end.result()) or _interrupted(run)
     return end.result()
-
-
-@contextlib.contextmanager
-def _waking_interrupts() -> Iterator[None]:
-    """An interrupt cancels the calling task at once.
-
-    ipykernel 7.4 cancels an awaiting cell too, but by a callback that does not wake the loop from its sleep: the cell
-    ends when something else happens, up to minutes later. asyncio's own signal handling wakes it.
-    """
-    loop, task, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(signal.SIGINT)
-    assert task is not None
-    try:
-        loop.add_signal_handler(signal.SIGINT, task.cancel)
-    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or no main thread and so no interrupts here
-        yield
-        return
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
 
 
 async def _end(run: Run) -> FleetError | None:

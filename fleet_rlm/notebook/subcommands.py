@@ -5,6 +5,7 @@ Each is a function that returns the text to print, and its docstring is its line
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,9 @@ def subcommand(shell: Any, line: str) -> None:
 
 def _of_a_run(name: str, words: list[str], shell: Any) -> str:
     options, names = [word for word in words if word.startswith("-")], [word for word in words if word[0] != "-"]
-    if options not in ([], ["--sent"]) or (options and name != "show"):
-        raise UsageError(f"%fleet {name} has no option {options[0]}{did_you_mean(options[0], ['--sent'])}")
+    known = ["--sent"] if name == "show" else []
+    if unknown := [option for option in options if option not in known]:
+        raise UsageError(f"%fleet {name} has no option {unknown[0]}{did_you_mean(unknown[0], known)}")
     if len(names) > 1:
         raise UsageError(f"%fleet {name} takes one run, not {' '.join(names)!r}")
     going_on = RUNS.running()
@@ -157,7 +159,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _seconds(run: Run) -> str:
-    return _known(run.budget.spent.seconds)
+    """From the first event to the last, or to now while the run goes on."""
+    if run.tree.start is None:
+        return "unknown"
+    until = run.tree.end.ts if run.tree.end else time.time_ns() // 1000
+    return f"{(until - run.tree.start.ts) / 1e6:.1f}"
 
 
 def _left(run: Run) -> str:

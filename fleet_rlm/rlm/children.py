@@ -1,9 +1,9 @@
 """Children: the two doors to a recursive RLM, both on forks and both on the run's budget.
 
-`delegate` is the agent's door: a fork of the run's sandbox, between cells; `answer_in` is the same without the fork.
-`sub_rlm` and `sub_rlm_batched` are the doors of code in a sandbox: a fork of the calling cell, so the child starts with
-its parent's variables. A child gets an RLM of its own, one level deeper; what goes wrong in it is an exception in
-whoever called, with the reason.
+`answer_in` is the door of whoever holds the run's sandbox: a fork of it, between cells. `sub_rlm` and
+`sub_rlm_batched` are the doors of code in a sandbox: a fork of the calling cell, so the child starts with its parent's
+variables. A child gets an RLM of its own, one level deeper; what goes wrong in it is an exception in whoever called,
+with the reason. A fork that dies is replaced by a new one, which has the inputs but not what code had made of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def fill(scope: Scope, sandbox: Sandbox, names: list[str]) -> None:
 
 
 def build_delegate_child(scope: Scope, names: list[str]) -> FleetRLM:
-    """The RLM the agent delegates to: reads the variables `names`."""
+    """The RLM at the top of a run, or delegated to by the agent: reads the variables `names`."""
     return _build(scope, names)
 
 
@@ -59,34 +59,26 @@ def _build(scope: Scope, names: list[str]) -> FleetRLM:
     return FleetRLM(signature, scope=scope, instructions=sandbox_instructions(scope, recursive=recursive))
 
 
-async def answer_in(scope: Scope, sandbox: Sandbox, query: str, names: list[str], door: str) -> dspy.Prediction:
-    """Answer `query` by an RLM over the variables `names` of `sandbox`, one level of recursion deeper.
+async def answer_in(
+    scope: Scope, fork: Fork, query: str, names: list[str], door: str, extra: dict[str, Any] | None = None
+) -> dspy.Prediction:
+    """Answer `query` by an RLM in a fork, one level of recursion deeper.
 
     Args:
-        door: how it was reached, the name of its span.
+        fork: gives a sandbox with the variables `names`; asked again if that one dies.
+        door: how the RLM was reached, the name of its span.
+        extra: further values for the fork, by name.
 
     Returns:
         the prediction: `answer`, `trajectory`, `finished_early`.
     """
+    values = {**(extra or {}), "prompt": query}
+    names = list(dict.fromkeys([*names, *(extra or {})]))
     with scope.log.span("rlm", door, input=query, deeper=True) as span:
         scope.ledger.admit_child(_level())
-        prediction = await _answer(scope, sandbox, query, names, build_delegate_child)
+        prediction = await _answer(scope, fork, values, names, build_delegate_child)
         span.output = str(prediction.answer)
         return prediction
-
-
-async def delegate(
-    scope: Scope, sandbox: Sandbox, query: str, names: list[str], extra: dict[str, Any]
-) -> dspy.Prediction:
-    """`answer_in` a fork of `sandbox`, which sees the values of `extra` besides."""
-    child = await sandbox.afork()
-    try:
-        for name, value in extra.items():
-            await child.aput(name, value)
-        names = [*names, *(name for name in extra if name not in names)]
-        return await answer_in(scope, child, query, names, "delegate_to_rlm")
-    finally:
-        await child.aclose()
 
 
 def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
@@ -95,34 +87,51 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
         scope.ledger.admit_child(level)
         async with scope.siblings[level]:
             with scope.log.span("rlm", "sub_rlm", input=prompt, deeper=True) as span:
-                child = await fork()
                 try:
-                    inputs = ["context"] if await _has_context(child) else names
-                    prediction = await _answer(scope, child, prompt, inputs, build_recursive_subquery_rlm)
+                    prediction = await _answer(scope, fork, {"prompt": prompt}, names, build_recursive_subquery_rlm)
                 except FleetError as error:
                     raise ChildFailed(f"the sub-RLM ended without an answer: {error}") from error
-                finally:
-                    await child.aclose()
                 span.output = str(prediction.answer)
                 return prediction.answer
 
     return sub_rlm
 
 
-async def _has_context(child: Sandbox) -> bool:
-    """Whether the fork was given a `context`, or inherits one from a parent that was."""
-    result = await child.aexecute("'context' in globals()")
-    return result.value == "True"
-
-
 async def _answer(
-    scope: Scope, sandbox: Sandbox, query: str, names: list[str], build: Callable[[Scope, list[str]], FleetRLM]
+    scope: Scope,
+    fork: Fork,
+    values: dict[str, Any],
+    names: list[str],
+    build: Callable[[Scope, list[str]], FleetRLM],
 ) -> dspy.Prediction:
-    await sandbox.aput("prompt", query)
-    fill(scope, sandbox, names)
-    question = {"name": "prompt", "type": "str", "size": f"{len(query):,} characters; the question", "preview": query}
-    variables = [question, *await describe_in(sandbox, names)]
-    return await build(scope, names).acall(sandbox=sandbox, variables=variables)
+    opened: list[Sandbox] = []
+
+    async def open_fork() -> Sandbox:
+        sandbox = await fork()
+        opened.append(sandbox)
+        for name, value in values.items():
+            await sandbox.aput(name, value)
+        fill(scope, sandbox, names)
+        return sandbox
+
+    try:
+        sandbox = await open_fork()
+        names = ["context"] if await _has_context(sandbox) else names
+        variables = [_question(values["prompt"]), *await describe_in(sandbox, names)]
+        return await build(scope, names).acall(sandbox=sandbox, variables=variables, reopen=open_fork)
+    finally:
+        for sandbox in opened:
+            await sandbox.aclose()
+
+
+def _question(prompt: str) -> dict[str, str]:
+    return {"name": "prompt", "type": "str", "size": f"{len(prompt):,} characters; the question", "preview": prompt}
+
+
+async def _has_context(sandbox: Sandbox) -> bool:
+    """Whether the fork was given a `context`, or inherits one from a parent that was."""
+    result = await sandbox.aexecute("'context' in globals()")
+    return result.value == "True"
 
 
 async def describe_in(sandbox: Sandbox, names: list[str]) -> list[dict[str, str]]:

@@ -27,7 +27,8 @@ from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.rlm.describe import prompt_text
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.rlm.unreadable import Unreadable
-from fleet_rlm.sandbox.base import CellResult, Sandbox
+from fleet_rlm.sandbox.base import CellError, CellResult, Sandbox
+from fleet_rlm.sandbox.errors import SandboxDied
 
 PRIVATE = (
     "_action_signature_for_current_factory",
@@ -41,6 +42,9 @@ STALLED = 3
 
 LIVE_AFTER = 0.5
 """Seconds after which a cell's output is also streamed; shorter cells are told by their result alone."""
+
+DEATHS = 3
+"""Sandboxes one RLM may lose to its own code before it is ended."""
 
 SHORTENED_TO = (2_000, 500, 100)
 """Characters left of older outputs at each attempt to fit the window."""
@@ -81,12 +85,19 @@ class FleetRLM(dspy.RLM):
         text = action.instructions.replace("~500K char capacity", _capacity(scope))
         self.generate_action.signature = action.with_instructions(text)
 
-    async def aforward(self, *, sandbox: Sandbox, variables: list[dict[str, str]]) -> dspy.Prediction:
+    async def aforward(
+        self,
+        *,
+        sandbox: Sandbox,
+        variables: list[dict[str, str]],
+        reopen: Callable[[], Awaitable[Sandbox]] | None = None,
+    ) -> dspy.Prediction:
         """Run the loop in a sandbox whose namespace already holds every input and function.
 
         Args:
             sandbox: started and filled.
             variables: the inputs as `describe` describes them.
+            reopen: gives another such sandbox if this one dies; the caller closes it.
 
         Returns:
             the outputs of the signature, `trajectory`, and `finished_early`: why it ended before SUBMIT, or None.
@@ -94,11 +105,12 @@ class FleetRLM(dspy.RLM):
         Raises:
             BudgetExhausted: not even the finishing call is left.
             ModelError: the model failed, or gave nothing readable five times in a row.
+            SandboxDied: the sandbox died and cannot be replaced.
         """
         fields = self._get_output_fields_info()
         # A text field takes any value: dspy writes a number or list out as text, where a type check would cost a turn.
-        sandbox.output_fields = [{"name": f["name"]} if f.get("type") == "str" else f for f in fields]
-        loop = _Loop(self, sandbox, [prompt_text(variable) for variable in variables])
+        fields = [{"name": f["name"]} if f.get("type") == "str" else f for f in fields]
+        loop = _Loop(self, sandbox, fields, [prompt_text(variable) for variable in variables], reopen)
         with self.scope.ledger.hold():
             return await loop.run()
 
@@ -110,10 +122,20 @@ class FleetRLM(dspy.RLM):
 class _Loop:
     """One execution of an RLM: the history, and what ends or mends an iteration."""
 
-    def __init__(self, rlm: FleetRLM, sandbox: Sandbox, described: list[str]) -> None:
+    def __init__(
+        self,
+        rlm: FleetRLM,
+        sandbox: Sandbox,
+        fields: list[dict[str, Any]],
+        described: list[str],
+        reopen: Callable[[], Awaitable[Sandbox]] | None,
+    ) -> None:
         self.rlm = rlm
         self.scope = rlm.scope
         self.sandbox = sandbox
+        self.fields = fields
+        self.reopen = reopen
+        self.deaths = 0
         self.described = described
         self.outputs = list(rlm.signature.output_fields)
         self.history = REPLHistory(max_output_chars=rlm.max_output_chars)
@@ -146,7 +168,7 @@ class _Loop:
             return self.history.append(reasoning="", code="", output=fault)
         self.unreadable.was_read()
         self.scope.log.emit(Delta(channel="thought", text=action.reasoning or ""))
-        result = await run_cell(self.scope, self.sandbox, code)
+        result = await self.execute(code)
         if self.is_stalled(code, result):
             return await self.finish(f"the same cell gave the same output {STALLED + 1} times in a row")
         outcome: Any = result.text()
@@ -158,6 +180,20 @@ class _Loop:
         if isinstance(step, dspy.Prediction):
             step.finished_early = None
         return step
+
+    async def execute(self, code: str) -> CellResult:
+        """Run a cell; if that kills the sandbox, go on in a new one and tell the model what is lost."""
+        self.sandbox.output_fields = self.fields
+        try:
+            return await run_cell(self.scope, self.sandbox, code)
+        except SandboxDied as error:
+            self.deaths += 1
+            if self.reopen is None or self.deaths > DEATHS:
+                raise
+            told = f"{error}. A new sandbox has your inputs again; what your code had made is lost."
+            self.scope.log.emit(Note(level="warning", text=told))
+            self.sandbox = await self.reopen()
+            return CellResult(error=CellError("SandboxDied", error.reason, told))
 
     async def finish(self, reason: str) -> dspy.Prediction:
         """Extract the outputs from the work so far, with the call that was held back for it."""

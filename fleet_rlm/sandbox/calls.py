@@ -101,7 +101,8 @@ class CallDesk:
     async def _plain(
         self, tool: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], context: contextvars.Context
     ) -> values.Parcel:
-        if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None)):
+        args, kwargs = _by_name(tool, args, kwargs)
+        if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(type(tool).__call__):
             return await self._encoded(await tool(*args, **kwargs))
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"fleet-tool-{self._name}")
@@ -139,3 +140,13 @@ class CallDesk:
         finally:
             for child in children:
                 await child.aclose()
+
+
+def _by_name(tool: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Positional arguments by name, for a wrapper (dspy's) that takes `**kwargs` but declares a signature."""
+    declared = getattr(tool, "__signature__", None)
+    if not args or not isinstance(declared, inspect.Signature):
+        return args, kwargs
+    if any(one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) for one in declared.parameters.values()):
+        return args, kwargs
+    return [], dict(declared.bind(*args, **kwargs).arguments)

@@ -118,7 +118,10 @@ def _valid(chunks: Any) -> list[tuple[Literal["stdout", "stderr"], str]]:
     return [
         (chunk[0], chunk[1])
         for chunk in chunks
-        if isinstance(chunk, list) and len(chunk) == 2 and chunk[0] in ("stdout", "stderr") and isinstance(chunk[1], str)
+        if isinstance(chunk, list)
+        and len(chunk) == 2
+        and chunk[0] in ("stdout", "stderr")
+        and isinstance(chunk[1], str)
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from fleet_rlm.sandbox.guest import wire
 
 FRAME_LIMIT = 1 << 30  # bytes a guest may send at once
+STREAM_ENDED = "its process ended"
 Frame = tuple[dict[str, Any], list[bytes]]
 
 
@@ -24,7 +25,10 @@ class Channel:
     """One end of a socketpair. `on_frame` hears frames, `on_end` the end (with a reason) exactly once."""
 
     def __init__(
-        self, sock: socket.socket, on_frame: Callable[[dict[str, Any], list[bytes]], None], on_end: Callable[[str], None]
+        self,
+        sock: socket.socket,
+        on_frame: Callable[[dict[str, Any], list[bytes]], None],
+        on_end: Callable[[str], None],
     ) -> None:
         sock.setblocking(False)
         self._socket = sock
@@ -101,7 +105,7 @@ class Channel:
         except OSError:
             data = b""
         if not data:
-            self._end("its process ended")
+            self._end(STREAM_ENDED)
             return
         try:
             self._parser.feed(data)

@@ -17,7 +17,7 @@ class SandboxUnavailable(SandboxError):
         self.reasons = reasons
         wanted = "a confined sandbox" if tier == "auto" else f"the sandbox tier {tier!r}"
         super().__init__(
-            f"{wanted} is not available here: {'; '.join(reasons)}. Two ways out: pass sandbox=\"process\" to run "
+            f'{wanted} is not available here: {"; ".join(reasons)}. Two ways out: pass sandbox="process" to run '
             "generated code in a separate process without confinement (it can then read your files and use your "
             "network), or use a remote sandbox."
         )

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fleet_rlm.sandbox.channel import Channel, Frame
+from fleet_rlm.sandbox.channel import STREAM_ENDED, Channel, Frame
 from fleet_rlm.sandbox.errors import SandboxDied
 from fleet_rlm.sandbox.guest import wire
 
@@ -106,7 +106,7 @@ class Link:
         asyncio.get_running_loop().create_task(self._explain(reason))
 
     async def _explain(self, reason: str) -> None:
-        if self._killed_for is None and self._exit_code is not None:
+        if self._killed_for is None and self._exit_code is not None and reason == STREAM_ENDED:
             done, _ = await asyncio.wait({self._exit_code}, timeout=EXIT_NEWS_S)
             if done:
                 reason = _story(self._exit_code.result())
@@ -132,14 +132,19 @@ class Link:
         if self._pidfd is None:
             return
         loop = asyncio.get_running_loop()
-        gone = loop.create_future()
+        gone: asyncio.Future[None] = loop.create_future()
         handle, self._pidfd = self._pidfd, None
-        loop.add_reader(handle, lambda: gone.done() or gone.set_result(None))
+        loop.add_reader(handle, _set, gone)
         try:
             await gone
         finally:
             loop.remove_reader(handle)
             os.close(handle)
+
+
+def _set(gone: asyncio.Future[None]) -> None:
+    if not gone.done():
+        gone.set_result(None)
 
 
 def _story(code: int) -> str:

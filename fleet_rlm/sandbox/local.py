@@ -132,10 +132,10 @@ class LocalSandbox(BlockingFace):
             directory = f"{os.getpid()}-{next(_numbers)}"
             ours, theirs = socket.socketpair()
             async with template.forking:
-                birth = template.fork(theirs, directory, self.limits)
-                theirs.close()
+                birth = template.birth()
                 link = Link(ours, self._on_message, self._on_end, birth.exit_code)
                 birth.failed.add_done_callback(lambda failed: link.fail(failed.result()))
+                template.fork(birth, theirs, directory, self.limits)
                 await link.ready
                 self._adopt(link, template, template.root / directory)
 
@@ -322,7 +322,8 @@ class LocalSandbox(BlockingFace):
         return await self._fork({"call": call, "item": item}, None)
 
     async def _fork(self, request: dict[str, Any], workdir_name: str | None) -> LocalSandbox:
-        assert self._link is not None and self._template is not None
+        if self._link is None or self._template is None:
+            raise SandboxError(f"{self.name} has not started")
         number = next(self._child_numbers)
         directory = workdir_name or str(number)
         if not directory.replace("-", "_").replace("_", "a").isalnum():
@@ -340,8 +341,8 @@ class LocalSandbox(BlockingFace):
         child._parent, child._sent, child._registered = self, self._sent.inherited(), dict(self._registered)
         ours, theirs = socket.socketpair()
         async with self._template.forking:
-            self._link.send({"t": "fork", "id": number, "dir": directory, **request}, fds=[theirs.detach()])
             link = child._link = Link(ours, child._on_message, child._on_end, None)
+            self._link.send({"t": "fork", "id": number, "dir": directory, **request}, fds=[theirs.detach()])
             self._children.add(child)
             try:
                 await link.ready

@@ -180,22 +180,19 @@ class Template:
             if not birth.failed.done():
                 birth.failed.set_result(reason)
 
-    def fork(self, theirs: socket.socket, directory: str, limits: Limits) -> Birth:
-        """Ask for a fork that serves `theirs`; the new sandbox announces itself on it."""
-        assert self._channel is not None
+    def birth(self) -> Birth:
+        """News of a sandbox about to be forked; listen on its socket before asking for it."""
         birth = Birth(next(self._numbers))
         self._births[birth.number] = birth
-        self._channel.send(
-            {
-                "t": "fork",
-                "id": birth.number,
-                "dir": directory,
-                "memory": limits.memory,
-                "file_size": limits.file_size,
-            },
-            fds=[os.dup(theirs.fileno())],
-        )
         return birth
+
+    def fork(self, birth: Birth, theirs: socket.socket, directory: str, limits: Limits) -> None:
+        """Ask for a fork that serves `theirs`, which is closed here; the new sandbox announces itself on it."""
+        request = {"t": "fork", "id": birth.number, "dir": directory}
+        if self._channel is not None:
+            self._channel.send(
+                {**request, "memory": limits.memory, "file_size": limits.file_size}, fds=[theirs.detach()]
+            )
 
     def children(self) -> list[int]:
         """Pids directly below the template, as this host sees them."""

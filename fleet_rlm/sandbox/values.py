@@ -13,7 +13,7 @@ import os
 import pickle
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from fleet_rlm.sandbox.errors import ValueNotReadable, ValueNotSendable
 from fleet_rlm.sandbox.files import GrantedDirectory, GrantedFile
@@ -46,7 +46,7 @@ class _Blob(io.RawIOBase):
 
     def __init__(self) -> None:
         self._memory: bytearray | None = bytearray()
-        self._file: io.BufferedWriter | None = None
+        self._file: BinaryIO | None = None
         self.size = 0
 
     def writable(self) -> bool:
@@ -55,8 +55,8 @@ class _Blob(io.RawIOBase):
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         if self._memory is not None and self.size + len(view) >= MEMFD:
-            self._file = os.fdopen(os.memfd_create("value"), "wb", buffering=1 << 16)
-            self._file.write(self._memory)
+            file = self._file = os.fdopen(os.memfd_create("value"), "wb", buffering=1 << 16)
+            file.write(self._memory)
             self._memory = None
         if self._file is not None:
             self._file.write(view)
@@ -231,7 +231,7 @@ def received(name: str, header: dict[str, Any], parts: list[bytes]) -> Any:
     """
     if error := header.get("error"):
         raise ValueNotReadable(f"{error['message']}")
-    head = header.get("head")
+    head: Any = header.get("head")
     try:
         if head["k"] == "plain":
             return head["v"]

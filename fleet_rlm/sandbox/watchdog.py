@@ -43,9 +43,8 @@ async def _patrol() -> None:
             pids = _tree(link.pid, guests, sandbox.max_processes)
             if len(pids) > sandbox.max_processes:
                 _end(link, pids, f"its code started more than {sandbox.max_processes} processes")
-            elif sandbox.limits.memory is not None and len(pids) > 1:
-                if _resident(pids) > sandbox.limits.memory and _proportional(pids) > sandbox.limits.memory:
-                    _end(link, pids, f"its processes together used more than {sandbox.limits.memory >> 20:,} MB")
+            elif len(pids) > 1 and _over(sandbox.limits.memory, pids):
+                _end(link, pids, f"its processes together used more than {(sandbox.limits.memory or 0) >> 20:,} MB")
         for template in {template for _, template in _watched.values()}:
             if len(template.children()) > len(template.sandbox_pids):
                 await template.end_strays()
@@ -65,6 +64,11 @@ def _end(link: Link, pids: list[int], reason: str) -> None:
     link.kill(reason)
     for pid in pids:
         kill(pid)
+
+
+def _over(limit: int | None, pids: list[int]) -> bool:
+    """True if the processes together hold more; one alone is bounded by its own address space."""
+    return limit is not None and _resident(pids) > limit and _proportional(pids) > limit
 
 
 def _resident(pids: list[int]) -> int:

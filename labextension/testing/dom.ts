@@ -24,6 +24,11 @@ export async function drawn(): Promise<void> {
   }
 }
 
+/** How many frames the page has asked for and not been given. */
+export function framesDue(): number {
+  return frames.length;
+}
+
 export function freshElement(): HTMLElement {
   document.body.replaceChildren(document.createElement("div"));
   return document.body.firstElementChild as HTMLElement;

@@ -165,9 +165,9 @@ Rich()
 
 
 def test_symbolic_links_among_the_artifacts_are_not_followed(local: Callable[..., LocalSandbox]) -> None:
-    result = local().run(
-        "import os; os.symlink('/etc/passwd', 'artifacts/a'); os.symlink('/etc', 'artifacts/b'); open('artifacts/c','w')"
-    )
+    links = "os.symlink('/etc/passwd', 'artifacts/a'); os.symlink('/etc', 'artifacts/b')"
+    code = f"import os\n{links}\nopen('artifacts/c', 'w')"
+    result = local().run(code)
     assert [file.name for file in result.artifacts] == ["c"]
 
 
@@ -310,7 +310,8 @@ def test_waiting_for_a_tool_does_not_count_against_the_deadline(local: Callable[
 
 
 def test_a_cell_that_swallows_interrupts_is_stopped_all_the_same(local: Callable[..., LocalSandbox]) -> None:
-    code = "import time\nn = 0\nwhile n < 3:\n    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        n += 1"
+    swallow = "try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        n += 1"
+    code = f"import time\nn = 0\nwhile n < 3:\n    {swallow}"
     result = local(timeout=0.2).run(code)
     assert result.error is not None
     assert result.error.type == "CellTimeout"
@@ -420,12 +421,13 @@ def test_a_child_has_the_variables_and_changes_only_its_own(local: Callable[...,
 def test_a_forking_tool_gives_the_handler_a_child_with_the_passed_object(local: Callable[..., LocalSandbox]) -> None:
     async def sub(fork: Callable[[], Any], prompt: str, level: int = 0) -> Any:
         child: Sandbox = await fork()
-        result = await child.aexecute("context.shape if hasattr(context, 'shape') else context, own, 'SUBMIT' in globals()")
+        seen = "context.shape if hasattr(context, 'shape') else context"
+        result = await child.aexecute(f"{seen}, own, 'SUBMIT' in globals()")
         return f"{prompt}/{level}: {result.text()}"
 
     parent = local(tools={"sub": ForkingTool(sub)})
     parent.run("own = 'mine'; context = 'inherited'\nclass Thing:\n    shape = (1, 2)")
-    assert parent.run("sub('q', Thing(), level=2)").value == '"q/2: ((1, 2), \'mine\', True)"'
+    assert parent.run("sub('q', Thing(), level=2)").value == "\"q/2: ((1, 2), 'mine', True)\""
     assert "inherited" in parent.run("sub('q')").text()
     assert parent.run("context").value == "'inherited'"
 

@@ -18,9 +18,10 @@ from fleet_rlm.core.tree import Tree
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.jsonl"))
 
 COLUMNS = (
-    "run span parent depth seq kind name status start end duration_s model llm_calls tokens_in tokens_out tokens_cached "
-    "cost_usd input output code error_type error attrs"
-).split()
+    *("run", "span", "parent", "depth", "seq", "kind", "name", "status", "start", "end", "duration_s", "model"),
+    *("llm_calls", "tokens_in", "tokens_out", "tokens_cached", "cost_usd"),
+    *("input", "output", "code", "error_type", "error", "attrs"),
+)
 
 
 def tree_of(path: Path) -> Tree:
@@ -28,7 +29,7 @@ def tree_of(path: Path) -> Tree:
 
 
 def test_the_columns_are_those_that_were_promised() -> None:
-    assert list(DTYPES) == COLUMNS
+    assert tuple(DTYPES) == COLUMNS
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
@@ -92,14 +93,14 @@ def test_it_can_be_taken_while_the_run_grows() -> None:
     log.subscribe(tree.apply)
 
     def work() -> None:
-        while not ended.is_set() and len(log) < 20_000:
+        while not ended.is_set() and len(log) < 6000:
             with log.span("code", "cell"):
                 pass
 
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        sizes = [(len(spans_frame(tree)), len(tree.roots), len(tree.canonical()["spans"])) for _ in range(60)]
+        sizes = [(len(spans_frame(tree)), len(tree.roots), len(tree.canonical()["spans"])) for _ in range(25)]
     finally:
         ended.set()
         worker.join()

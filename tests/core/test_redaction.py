@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fleet_rlm.core.events import Delta, RunStart, SpanEnd, SpanStart, Usage, Variable, encode
-from fleet_rlm.core.redaction import REDACTED, Redactor
+from fleet_rlm.core.redaction import REDACTED, Redactor, encodable
 
 ENVIRON = {
     "OPENAI_API_KEY": "no-special-shape-1234",
@@ -101,6 +101,14 @@ def test_whatever_a_text_holds_it_can_be_written(text: str) -> None:
 
 def test_lone_surrogates_become_the_replacement_character() -> None:
     assert Redactor(environ={}).text("a\ud83d\x00b") == "a\ufffd\x00b"
+
+
+def test_a_request_is_made_encodable_without_hiding_anything_else() -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "a\ud83d sk-0123456789abcdefghij"}], "n": 1}]
+    assert encodable(messages) == [
+        {"role": "user", "content": [{"type": "text", "text": "a\ufffd sk-0123456789abcdefghij"}], "n": 1}
+    ]
+    assert encodable(None) is None
 
 
 def test_a_long_text_takes_no_long_time() -> None:

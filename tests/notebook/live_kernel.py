@@ -26,7 +26,7 @@ class Cell:
     printed: str = ""
     complained: str = ""
     displays: list[dict[str, Any]] = field(default_factory=list)
-    updates: list[dict[str, Any]] = field(default_factory=list)
+    handles: list[str] = field(default_factory=list)
     result: str | None = None
     error: dict[str, Any] | None = None
     reply: dict[str, Any] = field(default_factory=dict)
@@ -52,9 +52,12 @@ class Kernel:
 
     def __init__(self, home: Path, environ: Mapping[str, str] | None = None, *, loaded: bool = True) -> None:
         package = str(Path(fleet_rlm.__file__).parents[1])
-        environ = {**os.environ, "PYTHONPATH": package, "IPYTHONDIR": str(home / "ipython"), **(environ or {})}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("FLEET_", "DSPY_"))}
+        own = {"PYTHONPATH": package, "IPYTHONDIR": str(home / "ipython"), "FLEET_HOME": str(home / "fleet")}
+        environ = {**outside, **own, **(environ or {})}
         self.manager, self.client = start_new_kernel(kernel_name="python3", env=environ, cwd=str(home))
         assert isinstance(self.client, BlockingKernelClient)
+        self._updates: dict[str, dict[str, Any]] = {}
         if loaded:
             assert self.run("%load_ext fleet_rlm").succeeded
 
@@ -95,9 +98,9 @@ class Kernel:
 
     def until_update(self, cell: Cell) -> dict[str, Any]:
         """Read on until a display of the cell is changed; what it shows then."""
-        while not cell.updates:
+        while not (updated := [handle for handle in cell.handles if handle in self._updates]):
             self._read(cell)
-        return cell.updates[-1]
+        return self._updates[updated[0]]
 
     def press(self, model: str, content: Mapping[str, Any]) -> None:
         """Send what a widget's page half sends."""
@@ -113,7 +116,7 @@ class Kernel:
         message = self.client.get_iopub_msg(timeout=SECONDS)
         kind, content = message["msg_type"], message["content"]
         if kind == "update_display_data":
-            cell.updates.append(content["data"])
+            self._updates[content["transient"]["display_id"]] = content["data"]
         if message["parent_header"].get("msg_id") != cell.message:
             return False
         match kind:
@@ -123,6 +126,7 @@ class Kernel:
                 cell.complained += content["text"]
             case "display_data":
                 cell.displays.append(content["data"])
+                cell.handles.extend(content.get("transient", {}).values())
             case "execute_result":
                 cell.result = content["data"]["text/plain"]
             case "error":

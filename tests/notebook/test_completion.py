@@ -11,7 +11,7 @@ from fleet_rlm.notebook.arguments import MODES, flags
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN
 
-from .conftest import Staged
+from .staged import Staged
 
 Tab = Callable[[str], list[str]]
 
@@ -64,9 +64,9 @@ def test_a_number_is_not_guessed(tab: Tab) -> None:
     assert not set(flags()) & set(tab("%%fleet --budget -"))
 
 
-def test_subcommands_and_runs(tab: Tab, staged: Callable[..., Staged]) -> None:
+def test_subcommands_and_runs(tab: Tab) -> None:
     assert set(tab("%fleet ")) == {*PLAIN, *OF_A_RUN}
-    RUNS.add(staged("day-1").run)
+    RUNS.add(Staged("day-1").run)
     assert tab("%fleet show d") == ["day-1"]
     assert tab("%fleet show day-1 --") == ["--sent"]
     assert tab("%fleet stop ") == ["day-1"]

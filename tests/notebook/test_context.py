@@ -48,6 +48,10 @@ def test_a_path_on_the_line_is_the_file_or_directory(here: Path) -> None:
     assert gather(["'my notes.txt'"], {}) == {"my_notes": Path("my notes.txt")}
 
 
+def test_a_variable_that_holds_a_path_keeps_its_own_name(here: Path) -> None:
+    assert gather(["sources"], {"sources": Path("logs")}) == {"sources": Path("logs")}
+
+
 def test_a_variable_wins_over_a_path_and_quotation_marks_over_a_variable(here: Path) -> None:
     assert gather(["logs"], {"logs": "text"}) == {"logs": "text"}
     assert gather(["'logs'"], {"logs": "text"}) == {"logs": Path("logs")}

@@ -32,10 +32,17 @@ def server(gate: Gate) -> Iterator[LMServer]:
         gate.open()
 
 
-@pytest.fixture
-def kernel(tmp_path: Path, server: LMServer) -> Iterator[Kernel]:
-    with Kernel(tmp_path, {"FLEET_LM": f"test@{server.base_url}"}) as kernel:
+@pytest.fixture(scope="module")
+def one_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    with Kernel(tmp_path_factory.mktemp("kernel")) as kernel:
         yield kernel
+
+
+@pytest.fixture
+def kernel(one_kernel: Kernel, server: LMServer) -> Kernel:
+    """The kernel of all these tests, as after hours of use; its model is this test's server."""
+    assert one_kernel.run(f"%env FLEET_LM=test@{server.base_url}").succeeded
+    return one_kernel
 
 
 def failed_in_one_line(cell: Cell, kind: str) -> str:
@@ -141,15 +148,16 @@ def test_a_cell_can_be_run_from_code(kernel: Kernel, gate: Gate) -> None:
     gate.open()
     assert kernel.run("get_ipython().run_cell_magic('fleet', '--quiet -o a', 'What is the answer?')").succeeded
     assert kernel.run("_ = get_ipython().run_cell('%%fleet --quiet -o b\\nWhat is the answer?')").succeeded
-    assert kernel.run("%autoawait off\n").succeeded
+    assert kernel.run("%autoawait off").succeeded
     assert kernel.run("%%fleet --quiet -o c\nWhat is the answer?").succeeded
+    assert kernel.run("%autoawait on").succeeded
     assert kernel.value("a, b, c") == "('42', '42', '42')"
 
 
 def test_several_runs_go_on_at_once_and_one_can_be_stopped(kernel: Kernel, server: LMServer, gate: Gate) -> None:
     cells = [kernel.run(f"%%fleet --detach -o answer{number}\nQuestion {number}?\n") for number in range(3)]
     server.wait_for(3)
-    listed = kernel.run("%fleet runs").printed.splitlines()[1:]
+    listed = kernel.run("%fleet runs").printed.splitlines()[-3:]
     assert [line.split()[1] for line in listed] == ["running"] * 3
     first = listed[0].split()[0]
     assert "say which" in kernel.run("%fleet stop").complained
@@ -158,7 +166,7 @@ def test_several_runs_go_on_at_once_and_one_can_be_stopped(kernel: Kernel, serve
     gate.open()
     for cell in cells[1:]:
         kernel.until_update(cell)
-    listed = kernel.run("%fleet runs").printed.splitlines()[1:]
+    listed = kernel.run("%fleet runs").printed.splitlines()[-3:]
     assert [line.split()[1] for line in listed] == ["stopped", "ok", "ok"]
     assert kernel.value("answer0, answer1, answer2") == "(None, '42', '42')"
 

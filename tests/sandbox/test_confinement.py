@@ -206,7 +206,12 @@ with cf.ThreadPoolExecutor(4) as pool: squares = list(pool.map(lambda i: i * i, 
 
 
 def test_process_pools_work_with_namespaces() -> None:
-    code = "def f(x): return x + 1\nimport multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: r = p.map(f, [1, 2])\nr"
+    code = """
+def f(x): return x + 1
+import multiprocessing
+with multiprocessing.get_context('fork').Pool(2) as pool: found = pool.map(f, [1, 2])
+found
+"""
     with LocalSandbox(tier="confined+ns") as sandbox:
         assert sandbox.run(code).value == "[2, 3]"
 

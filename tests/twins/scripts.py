@@ -143,6 +143,11 @@ def by_role(
     return script
 
 
+def echo(request: dict[str, Any], call_index: int) -> str:
+    """A script that answers with the last message."""
+    return Prompt(request).user
+
+
 def offline_script() -> Script:
     """A script that answers with the rules of `fleet/offline`, so that they go through a real HTTP client."""
     from dspy.lm15 import request_from_openai_chat

@@ -14,7 +14,8 @@ DAYS = 7
 LINES = 1_600
 """Lines of one service's log of one day."""
 
-FAULT = "TLS handshake failed: certificate has expired"
+PHRASE = "certificate has expired"
+FAULT = f"TLS handshake failed: {PHRASE}"
 CULPRIT = "payments"
 START = MONDAY + timedelta(days=3, hours=14, minutes=7, seconds=31)
 END = START + timedelta(hours=2, minutes=41)
@@ -29,12 +30,13 @@ _USUAL = (
     ("INFO", "health check passed"),
     ("INFO", "certificate check passed, {k} days left"),
 )
+_COMPLAINTS = ("parcel is late", "cannot change the address", "voucher is refused", "asks for an invoice")
 _CHORES = ("reviews", "release notes", "index rebuild", "on call")
 _WEIGHTS = (60, 20, 8, 4, 3, 1, 10, 2)
 
 
 def write_files(to: Path, seed: int = 1971) -> Path:
-    """Write the files below `to`; returns their folder. About 60 files and 5 million characters."""
+    """Write the files below `to`; returns their folder. 58 files, some 4 million characters."""
     rng = random.Random(seed)
     folder = to / "week-10"
     for service in SERVICES:
@@ -71,23 +73,35 @@ def _notes(folder: Path, rng: random.Random) -> None:
         people = rng.sample(("Ada", "Jon", "Mira", "Sam", "Yuki"), 3)
         items = "\n".join(f"- {name}: {rng.choice(_CHORES)}" for name in people)
         (folder / f"standup-{date:%m-%d}.md").write_text(f"# Stand-up {date:%A, %d %B %Y}\n\n{items}\n", "utf-8")
+    with open(folder / f"standup-{END + timedelta(days=1):%m-%d}.md", "a", encoding="utf-8") as note:
+        note.write(f"\n{START:%H:%M} yesterday: payments down, `{FAULT}`; renewed by hand at {END:%H:%M}\n")
     (folder / "runbook.md").write_text(
         "# Runbook\n\n## Certificates\n\nThe certificates of all services are renewed by hand every 90 days.\n"
-        "Renew with `ops cert renew SERVICE`, then restart the service.\n\n## Search\n\nRebuild the index at night.\n",
+        f"If a log says `{PHRASE}`: `ops cert renew SERVICE`, then restart it.\n\n"
+        "## Search\n\nRebuild the index at night.\n",
         "utf-8",
     )
 
 
 def _tables(folder: Path, rng: random.Random) -> None:
     folder.mkdir(parents=True)
-    with open(folder / "deploys.csv", "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["time", "service", "version", "by"])
-        for day in range(DAYS):
-            for service in rng.sample(SERVICES, 2):
-                at = MONDAY + timedelta(days=day, seconds=rng.randrange(32_000, 64_000))
-                version = f"{rng.randrange(1, 9)}.{rng.randrange(40)}.0"
-                rows.writerow([f"{at:%Y-%m-%d %H:%M:%S}", service, version, "ci"])
+    deploys: list[list[str]] = []
+    tickets: list[list[str]] = []
+    for day in range(DAYS):
+        for service in rng.sample(SERVICES, 2):
+            at = MONDAY + timedelta(days=day, seconds=rng.randrange(32_000, 64_000))
+            deploys.append([f"{at:%Y-%m-%d %H:%M:%S}", service, f"{rng.randrange(1, 9)}.{rng.randrange(40)}.0", "ci"])
+        for _ in range(40):
+            at = MONDAY + timedelta(days=day, seconds=rng.randrange(86_400))
+            seen = PHRASE if START < at < END else rng.choice(_COMPLAINTS)
+            tickets.append([f"{at:%Y-%m-%d %H:%M:%S}", str(rng.randrange(10**6)), f"customer sees: {seen}"])
+    _csv(folder / "deploys.csv", ["time", "service", "version", "by"], deploys)
+    _csv(folder / "tickets.csv", ["time", "customer", "text"], tickets)
+
+
+def _csv(path: Path, columns: list[str], rows: list[list[str]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *sorted(rows)])
 
 
 def _settings(folder: Path, rng: random.Random) -> None:

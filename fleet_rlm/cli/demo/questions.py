@@ -81,7 +81,7 @@ QUESTIONS = (
     ),
     Demo(
         3,
-        "Which files mention 'certificate has expired', and how many times does each?",
+        "How many lines per file mention 'certificate has expired'?",
         "week",
         incident.write_files,
         _folder_size,

@@ -75,7 +75,6 @@ def _action(prompt: Prompt) -> dict[str, Any]:
     done, _, allowed = prompt.input("iteration").strip().partition("/")
     calls = _CALLS.search(prompt.instructions)
     output = _SUBMIT.search(prompt.instructions)
-    # A quarter of the calls is for reading: the rest of the tree needs its own.
     work = Work(
         question=question,
         variables=variables,
@@ -83,7 +82,7 @@ def _action(prompt: Prompt) -> dict[str, Any]:
         submit=f"SUBMIT({output[1] if output else 'answer'}=",
         last=bool(allowed) and done == allowed,
         recursive="sub_rlm_batched(" in prompt.instructions,
-        calls=int(calls[1].replace(",", "")) // 4 if calls else 0,
+        calls=int(calls[1].replace(",", "")) if calls else 0,
     )
     cell = next_cell(work)
     return {"reasoning": cell.thought, "code": f"```python\n{cell.text()}\n```"}

@@ -10,7 +10,7 @@ import re
 
 from fleet_rlm.lm.offline.words import STOPWORDS, name_words, singular, words
 
-_VERSION = r"\d+\.\d+(?:\.\d+)*(?:[ab]\d+|rc\d+)?"
+_VERSION = r"(?<![\d.,$€£-])\d+\.\d+(?:\.\d+)*(?:[ab]\d+|rc\d+)?"
 _DATE = (
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d{1,2}[./]\d{1,2}[./]\d{4}|"
     r"(?:\d{1,2} )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?(?: \d{1,2},?)? \d{4}"

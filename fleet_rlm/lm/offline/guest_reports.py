@@ -9,10 +9,10 @@ import re
 from typing import Any
 
 
-def quote(hits: list[dict[str, Any]], most: int) -> str:
-    """The first `most` hits as evidence lines, and how many more there are."""
+def quote(hits: list[dict[str, Any]], most: int, total: int) -> str:
+    """The first `most` hits as evidence lines, and how many of the `total` are not shown."""
     lines = [f"- {hit['file']}:{hit['line']}: {hit['text']}" for hit in hits[:most]]
-    return "\n".join(lines + ([f"- and {len(hits) - most} more"] if len(hits) > most else []))
+    return "\n".join(lines + ([f"- and {total - len(lines)} more"] if total > len(lines) else []))
 
 
 def report_count(
@@ -27,7 +27,7 @@ def report_count(
         column = 1 if unit == "times" else 0
         order = sorted(counts.items(), key=lambda item: (-item[1][column], item[0]))
         text += "\n" + "\n".join(f"- {name}: {entry[column]}" for name, entry in order[:200])
-    return f"{text}\nEvidence:\n{quote(hits, 3)}" if hits else text
+    return f"{text}\nEvidence:\n{quote(hits, 3, lines)}" if hits else text
 
 
 def report_where(counts: dict[str, list[int]], hits: list[dict[str, Any]], what: str, noun: str) -> str:
@@ -48,7 +48,7 @@ def report_where(counts: dict[str, list[int]], hits: list[dict[str, Any]], what:
 def report_quotes(counts: dict[str, list[int]], hits: list[dict[str, Any]], what: str, most: int) -> str:
     """The matching lines themselves."""
     total = sum(entry[0] for entry in counts.values())
-    return f"{total} lines mention {what}:\n{quote(hits, most)}" if total else f"No line mentions {what}."
+    return f"{total} lines mention {what}:\n{quote(hits, most, total)}" if total else f"No line mentions {what}."
 
 
 def report_rank(counts: dict[str, list[int]], what: str, noun: str, top: int, rising: bool) -> str:
@@ -117,15 +117,15 @@ def report_moment(timed: list[dict[str, Any]], what: str, last: bool) -> str:
     hit = timed[-1] if last else timed[0]
     word = "last" if last else "first"
     head = f"The {word} dated line with {what} is of {hit['when']}."
-    return f"{head}\nEvidence:\n{quote([hit], 1)}"
+    return f"{head}\nEvidence:\n{quote([hit], 1, 1)}"
 
 
 def report_value(lines: list[dict[str, Any]], values: list[str], least: float) -> str:
     """The value read from the best line that scores at least `least`; other readings are named, not hidden."""
     stated = [(value, hit) for value, hit in zip(values, lines, strict=False) if value and hit["score"] >= least]
     if not stated:
-        return f"No line states it. The nearest:\n{quote(lines, 1)}"
+        return f"No line states it. The nearest:\n{quote(lines, 1, 1)}"
     value, hit = stated[0]
     others = sorted({other for other, line in stated if other != value and line["score"] >= hit["score"]})
     also = f"\nOther lines say: {', '.join(others)}." if others else ""
-    return f"{value}{also}\nEvidence:\n{quote([hit], 1)}"
+    return f"{value}{also}\nEvidence:\n{quote([hit], 1, 1)}"

@@ -94,8 +94,10 @@ def calls(docs: list[tuple[str, str]], terms: list[str]) -> list[dict[str, Any]]
 
 
 def best_lines(docs: list[tuple[str, str]], weights: dict[str, float], keep: int) -> list[dict[str, Any]]:
-    """The lines that hold the most of the weighted words, best first, each with its `score`."""
-    finder = re.compile(r"(?i)(?<![a-z0-9])(?:" + "|".join(re.escape(word) for word in weights) + r")(?![a-z0-9])")
+    """The lines that hold the most of the weighted words, best first, each with its `score`. Long words are stems."""
+    stems = "|".join(re.escape(word) for word in weights if word.isalpha() and len(word) > 4) or "(?!)"
+    whole = "|".join(re.escape(word) for word in weights if not (word.isalpha() and len(word) > 4)) or "(?!)"
+    finder = re.compile(rf"(?i)(?<![a-z0-9])(?:({stems})[a-z]{{0,3}}|({whole}))(?![a-z0-9])")
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for name, text in docs:
         line, seen = 1, 0
@@ -104,8 +106,9 @@ def best_lines(docs: list[tuple[str, str]], weights: dict[str, float], keep: int
             quote = line_at(text, match.start(), match.end())
             hit = found.setdefault((name, quote), {"file": name, "line": line, "text": quote, "times": 0, "words": []})
             hit["times"] += 1
-            if match[0].lower() not in hit["words"]:
-                hit["words"].append(match[0].lower())
+            word = (match[1] or match[2] or "").lower()
+            if word not in hit["words"]:
+                hit["words"].append(word)
     for hit in found.values():
         hit["score"] = round(sum(weights[word] for word in hit["words"]), 3)
     return sorted(found.values(), key=lambda hit: (-hit["score"], hit["file"], hit["line"]))[:keep]

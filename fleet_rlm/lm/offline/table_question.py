@@ -35,6 +35,7 @@ _MOST = re.compile(
     r"\b(?:most|highest|largest|biggest|greatest|maximum|max|top|best|longest|slowest|latest|heaviest|dearest)\b"
 )
 _LEAST = re.compile(r"\b(?:least|lowest|smallest|fewest|minimum|min|bottom|worst|shortest|fastest|cheapest|rarest)\b")
+_YES_NO = re.compile(r"\s*(?:is|are|do|does|did|was|were|can|could|has|have|should|will)\b")
 _BUCKETS = {
     "daily": "day",
     "monthly": "month",
@@ -80,6 +81,8 @@ class TableQuestion:
 def read_table_question(question: str, table: Table) -> TableQuestion | None:
     """The question as a typed value, or None when it does not fit this table."""
     low = question.lower()
+    if _YES_NO.match(low):
+        return None
     columns = find_columns(question, table)
     conditions, taken = read_conditions(question, table, columns)
     free = [one for one in columns if not any(one.start < end and start < one.end for start, end in taken)]

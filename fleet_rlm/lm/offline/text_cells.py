@@ -53,7 +53,11 @@ for hit in hits[:8]:
 
 def findings_cell(question: TextQuestion, submit: str) -> Cell:
     """A child's answer: counts in full, hits up to a limit."""
-    keep = "hits" if question.family in ("read", "value") else f"hits[:{QUOTES}] + hits[{QUOTES}:][-{QUOTES}:]"
+    keep = f"hits[:{QUOTES}] + hits[{QUOTES}:][-{QUOTES}:]"
+    if question.family in ("read", "value"):
+        keep = "hits"
+    elif question.family == "where":
+        keep = "list({hit['file']: hit for hit in reversed(hits)}.values())"
     limited = f"({keep})[:{ITEMS}]"
     body = f"findings = {{'by': {LABEL!r}, 'hits': {limited}, 'counts': counts}}"
     return write_cell("answer", "Report the findings to the parent.", f"{body}\n{submit}json.dumps(findings))")

@@ -108,7 +108,7 @@ def read_text_question(question: str) -> TextQuestion | None:
         return _value_question(question, low)
     if named and re.search(r"\b(?:most|fewest|least)\b|\btop \w+", low):
         return replace(base, family="rank")
-    if re.search(r"^when\b|\bwhen (?:was|were|did|is)\b|\b(?:first|last|latest|earliest)\b", low):
+    if (exact and re.search(r"\bwhen\b", low)) or re.search(r"\b(?:first|last|latest|earliest)\b", low):
         return replace(base, family="moment", form="text")
     attribute = _attribute(" ".join(question.split()))
     if attribute and (named or re.search(r"\bwhich\b.*\bwhich\b|\beach\b", low)):
@@ -124,7 +124,12 @@ def read_text_question(question: str) -> TextQuestion | None:
 def key_weights(question: TextQuestion) -> dict[str, float]:
     """How much each word of a value question tells about the right line: names and long words tell most."""
     specific = {term.lower() for term in (*quoted(question.attribute), *_names(question.attribute))}
-    return {term: 3.0 if term in specific else 1.0 + len(term) / 20 for term in question.terms}
+    return {_stem(term): 3.0 if term in specific else 1.0 + len(term) / 20 for term in question.terms}
+
+
+def _stem(word: str) -> str:
+    """`expires` and `expire` as `expir`: long plain words are sought without their ending."""
+    return word.removesuffix("s").removesuffix("e") if word.isalpha() and len(word) > 5 else word
 
 
 def enough(question: TextQuestion) -> float:

@@ -27,6 +27,11 @@ _CUES = re.compile(
     re.IGNORECASE,
 )
 
+READ_FROM = 8
+"""Calls that must be left for sub-queries to be worth it: a quarter is for them, the rest must end the work."""
+DIVIDE_FROM = 24
+"""Calls that must be left for children: each takes three, and reading comes after them."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -58,7 +63,7 @@ class Work:
     recursive: bool = False
     """Whether `sub_rlm_batched` exists in the sandbox."""
     calls: int = 0
-    """Sub-queries that may be made; 0 for none."""
+    """Model calls left for the work and all below it, as the prompt says; 0 where it names none."""
 
 
 def read_history(text: str) -> list[Step]:
@@ -152,15 +157,16 @@ def _text_plan(work: Work, task: str, question: TextQuestion, seen: Seen) -> lis
     child = work.question.startswith(text_cells.FINDINGS)
     failed = {step.stage for step in work.steps if step.failed}
     cells: list[Cell] = []
-    divided = work.recursive and not child and not work.last and "divide" not in failed
+    divided = work.recursive and work.calls >= DIVIDE_FROM and not work.last and "divide" not in failed
     large = seen.characters > text_cells.DIVIDE_ABOVE and seen.documents >= 2 * text_cells.CHILDREN
     if text_cells.needs_search(question):
-        cells.append(text_cells.divide_cell(task) if divided and large else text_cells.search_cell(question))
-    if child and text_cells.needs_search(question):
-        return [*cells, text_cells.findings_cell(question, work.submit)]
-    reads = text_cells.needs_reading(question) and work.calls > 0 and "read" not in failed
+        alone = child or not (divided and large)
+        cells.append(text_cells.search_cell(question) if alone else text_cells.divide_cell(task))
+        if child:
+            return [*cells, text_cells.findings_cell(question, work.submit)]
+    reads = text_cells.needs_reading(question) and work.calls >= READ_FROM and "read" not in failed
     if reads:
-        cells.append(text_cells.read_cell(question, task, min(12, work.calls)))
+        cells.append(text_cells.read_cell(question, task, min(12, work.calls // 4)))
     cells.append(text_cells.answer_cell(question, work.submit, read=reads))
     return cells
 

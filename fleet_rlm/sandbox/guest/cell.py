@@ -69,7 +69,7 @@ class Submission:
         usage = f"SUBMIT({', '.join(names)})"
         if len(args) > len(names):
             raise TypeError(f"{usage} takes {len(names)} values, {len(args)} were given")
-        values = dict(zip(names, args))
+        values = dict(zip(names, args, strict=False))
         for name, given in kwargs.items():
             if name not in names:
                 raise TypeError(f"{usage} has no field {name!r}")
@@ -80,11 +80,8 @@ class Submission:
             raise TypeError(f"{usage} lacks {', '.join(map(repr, missing))}")
         for field in self.fields:
             wanted, given = field.get("type"), values[field["name"]]
-            if wanted in TYPES and not isinstance(given, TYPES[wanted]):
-                if not _same_scalar(wanted, given):
-                    raise TypeError(f"{usage}: {field['name']!r} must be {wanted}, not {type(given).__name__}")
-            if wanted in ("int", "float") and isinstance(given, bool):
-                raise TypeError(f"{usage}: {field['name']!r} must be {wanted}, not bool")
+            if wanted in TYPES and not _is(wanted, given):
+                raise TypeError(f"{usage}: {field['name']!r} must be {wanted}, not {type(given).__name__}")
         return values
 
     def _insist(self, over: threading.Event) -> None:
@@ -101,10 +98,11 @@ class Submission:
             _raise_in(self._interrupts.main, None)
 
 
-def _same_scalar(wanted: str, given: Any) -> bool:
-    """True for a numpy scalar that stands for the wanted Python type."""
-    item = getattr(given, "item", None)
-    return callable(item) and getattr(given, "shape", None) == () and isinstance(item(), TYPES[wanted])
+def _is(wanted: str, given: Any) -> bool:
+    """True if the value, or the Python value a numpy scalar stands for, is of the wanted type."""
+    if getattr(given, "shape", None) == () and callable(getattr(given, "item", None)):
+        given = given.item()
+    return isinstance(given, TYPES[wanted]) and (wanted not in ("int", "float") or not isinstance(given, bool))
 
 
 def _raise_in(thread: int, kind: type[BaseException] | None) -> None:

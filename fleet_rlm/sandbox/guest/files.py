@@ -115,7 +115,9 @@ class Folder(Mapping[str, str]):
     def __init__(self, data: memoryview, head: dict[str, Any]) -> None:
         self._data = data
         self._where: dict[str, tuple[int, int]] = {path: (start, size) for path, start, size in head["index"]}
-        self.binary = tuple(path for path, (start, size) in self._where.items() if _is_binary(data[start : start + size]))
+        self.binary = tuple(
+            path for path, (start, size) in self._where.items() if _is_binary(data[start : start + size])
+        )
         self._texts = dict.fromkeys(self._where)
         for path in self.binary:
             del self._texts[path]

@@ -84,14 +84,8 @@ def outgoing(obj: Any) -> tuple[dict[str, Any], list[wire.Buffer]]:
         import numpy as np
 
         array = np.ascontiguousarray(obj)
-        if array.dtype.kind in "Mm":
-            return _array_head(array), [memoryview(array.view("i8")).cast("B")]
-        return _array_head(array), [memoryview(array).cast("B")]
+        return {"k": "array", "dtype": array.dtype.str, "shape": array.shape}, [array.tobytes()]
     return {"k": "plain", "v": wire.lifted(obj)}, []
-
-
-def _array_head(array: Any) -> dict[str, Any]:
-    return {"k": "array", "dtype": array.dtype.str, "shape": array.shape}
 
 
 def _arrow(obj: Any) -> tuple[dict[str, Any], list[wire.Buffer]]:

@@ -12,6 +12,7 @@ import ctypes
 import os
 import resource
 import struct
+from typing import Any
 
 from . import seccomp
 
@@ -152,7 +153,7 @@ def unconfinable() -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def lock(root: str, read: tuple[str, ...], *, namespaces: bool, abi_limit: int = 99) -> dict[str, object]:
+def lock(root: str, read: tuple[str, ...], *, namespaces: bool, abi_limit: int = 99) -> dict[str, Any]:
     """Confine this process to reading system and Python directories and writing below `root`.
 
     Returns the report: tier, abi, guarantees (what -> mechanism) and missing.

@@ -7,6 +7,7 @@ lands in a file of its own and is woven in at the next write or at the end of th
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import threading
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO
 
 KEEP = 100_000  # characters at either end
 SPOOL = 64 << 20  # bytes
+PIECE = 1 << 20
+PENDING = 1 << 14  # characters written before they are looked at
 BATCH_S = 0.05
 Chunk = tuple[str, str]  # stream, text
 
@@ -29,7 +32,7 @@ class Stream(io.TextIOBase):
     def __init__(self, output: Output, name: str) -> None:
         self._output = output
         self._name = name
-        self.buffer = _Bytes(self)  # type: ignore[misc,assignment]
+        self.buffer = _Bytes(self)
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
@@ -74,10 +77,14 @@ class Output:
         self._tail: list[Chunk] = []
         self._room = KEEP
         self._tail_size = 0
+        self._pending: list[str] = []  # of one stream, not yet looked at
+        self._pending_stream = "stdout"
+        self._pending_size = 0
         self._spool: BinaryIO | None = None
         self._spooled = 0
         self._total = 0
         self._raw_read = 0
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._spool_path = spool_path
         self._streaming = streaming
         self._unsent: list[Chunk] = []
@@ -95,13 +102,19 @@ class Output:
     def write(self, stream: str, text: str) -> None:
         """Take one piece of output."""
         with self._lock:
-            self._weave()
-            self._take(stream, text)
+            if stream != self._pending_stream or self._pending_size > PENDING:
+                self._absorb()
+                self._pending_stream = stream
+            if os.fstat(self._raw).st_size != self._raw_read:
+                self._weave()
+            self._pending.append(text)
+            self._pending_size += len(text)
+            if self._streaming:
+                self._stream()
 
     def flush(self) -> None:
         """Send what has not been sent."""
         with self._lock:
-            self._weave()
             self._flush()
 
     def end(self) -> dict[str, Any]:
@@ -110,29 +123,42 @@ class Output:
             self._weave()
             self._flush()
             self._done.set()
+            if self._tail_size > KEEP:
+                self._trim()
             chunks = self._head
-            cut = self._total - KEEP - self._tail_size
-            spool = None
-            if self._spool is not None:
-                self._spool.close()
-                spool = os.path.basename(self._spool_path)
-                beyond = "" if self._spooled < SPOOL else f" (its first {SPOOL >> 20} MB)"
-                note = f"\n... {cut:,} characters not shown; all output{beyond} is in artifacts/{spool} ...\n"
+            cut = self._total - sum(len(text) for _, text in self._head) - self._tail_size
+            if self._tail:
+                note = f"\n... {cut:,} characters not shown; {self._spool_story()} ...\n"
                 chunks = [*self._head, ("stdout", note), *self._tail] if cut > 0 else [*self._head, *self._tail]
             self._head, self._tail = [], []
-            return {"chunks": _joined(chunks), "truncated": spool is not None and cut > 0, "spool": spool}
+            return {"chunks": _joined(chunks), "truncated": cut > 0}
+
+    def _spool_story(self) -> str:
+        if self._spool is None:
+            return "they could not be written to artifacts/ either"
+        self._spool.close()
+        beyond = "" if self._spooled < SPOOL else f" (its first {SPOOL >> 20} MB)"
+        return f"all output{beyond} is in artifacts/{os.path.basename(self._spool_path)}"
+
+    def _absorb(self) -> None:
+        """Many small writes become one piece: a print costs two."""
+        if self._pending:
+            text = "".join(self._pending)
+            self._pending, self._pending_size = [], 0
+            self._take(self._pending_stream, text)
 
     def _weave(self) -> None:
+        """Take what child processes wrote since the last time."""
+        self._absorb()
         size = os.fstat(self._raw).st_size
-        if size == self._raw_read:
-            return
         start, self._raw_read = self._raw_read, size
-        if size - start > 4 * KEEP:  # what a child process wrote; the middle would be cut anyway
-            first, last = os.pread(self._raw, KEEP, start), os.pread(self._raw, KEEP, size - KEEP)
-            skipped = f"\n... {size - start - 2 * KEEP:,} bytes written by a child process not kept ...\n"
-            self._take("stdout", str(first, "utf-8", "replace") + skipped + str(last, "utf-8", "replace"))
-        else:
-            self._take("stdout", str(os.pread(self._raw, size - start, start), "utf-8", "replace"))
+        while start < size:
+            if self._spooled >= SPOOL and size - start > KEEP:  # neither kept nor spooled: count it, do not read it
+                self._total += size - KEEP - start
+                start = size - KEEP
+            data = os.pread(self._raw, min(size - start, PIECE), start)
+            start += len(data)
+            self._take("stdout", self._decode(data))
 
     def _take(self, stream: str, text: str) -> None:
         self._total += len(text)
@@ -142,29 +168,31 @@ class Output:
             self._room -= len(kept)
             if self._streaming:
                 self._unsent.append((stream, kept))
-                self._stream()
         if len(kept) < len(text):
             self._overflow(stream, text, len(kept))
 
     def _overflow(self, stream: str, text: str, start: int) -> None:
-        if self._spool is None:
-            self._spool = open(self._spool_path, "wb")
-            for _, earlier in self._head:
-                self._keep(earlier, 0)
-        self._keep(text, start)
+        try:
+            if not self._tail:
+                self._spool = open(self._spool_path, "wb")  # noqa: SIM115 - closed with the cell
+                for _, earlier in self._head:
+                    self._keep(earlier, 0)
+            self._keep(text, start)
+        except OSError:  # the cell removed the directory, or the disk is full: both ends are still kept
+            self._spool = None
         last = text[max(start, len(text) - KEEP) :]
         self._tail.append((stream, last))
         self._tail_size += len(last)
         if self._tail_size > 2 * KEEP:
-            self._trim()
+            self._trim()  # not at every write: trimming costs as much as what it looks through
 
     def _keep(self, text: str, start: int) -> None:
         """Write to the spool, a slice at a time so that a giant string is not encoded whole."""
         while start < len(text) and self._spooled < SPOOL and self._spool is not None:
-            data = text[start : start + (1 << 20)].encode("utf-8", "backslashreplace")
+            data = text[start : start + PIECE].encode("utf-8", "backslashreplace")
             self._spool.write(data)
             self._spooled += len(data)
-            start += 1 << 20
+            start += PIECE
 
     def _trim(self) -> None:
         excess = self._tail_size - KEEP
@@ -190,6 +218,7 @@ class Output:
                     self._flush()
 
     def _flush(self) -> None:
+        self._weave()
         if self._unsent:
             chunks, self._unsent = _joined(self._unsent), []
             self._last_sent = time.monotonic()

@@ -44,18 +44,17 @@ class Place:
         pending = [self.artifacts]
         while pending:
             try:
-                entries = list(os.scandir(pending.pop()))
+                for entry in os.scandir(pending.pop()):
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        stamp = (status.st_mtime_ns, status.st_size)
+                        if seen.get(entry.path) != stamp:
+                            seen[entry.path] = stamp
+                            found.append(os.path.relpath(entry.path, self.artifacts))
             except OSError:  # the cell removed or locked its own directory: nothing to hand over
                 continue
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    stamp = (status.st_mtime_ns, status.st_size)
-                    if seen.get(entry.path) != stamp:
-                        seen[entry.path] = stamp
-                        found.append(os.path.relpath(entry.path, self.artifacts))
         return sorted(found)
 
 

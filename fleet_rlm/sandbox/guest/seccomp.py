@@ -113,8 +113,10 @@ def program(machine: str, *, own_pid: int | None = None) -> list[Instruction]:
     blocks: dict[str, list[Instruction]] = {
         "clone": [_low(0), (JSET, 0, 1, NEW_NAMESPACES), _ret(REFUSE), _ret(ALLOW)],
         "clone3": [_ret(0x00050000 | ENOSYS)],  # its flags are behind a pointer; libc falls back to clone
-        "socketpair": [_low(1), (AND, 0, 0, SOCK_TYPE_MASK), (JEQ, 1, 0, SOCK_DGRAM), (JEQ, 0, 1, SOCK_RAW)]
-        + [_ret(REFUSE), _ret(ALLOW)],  # a datagram pair can still send to any unix socket by path
+        "socketpair": [
+            *(_low(1), (AND, 0, 0, SOCK_TYPE_MASK), (JEQ, 1, 0, SOCK_DGRAM), (JEQ, 0, 1, SOCK_RAW)),
+            *(_ret(REFUSE), _ret(ALLOW)),  # a datagram pair can still send to any unix socket by path
+        ],
         "prlimit64": _refuse_unless_zero(0),
         "sched_setaffinity": _refuse_unless_zero(0),
         "fcntl": _refuse_values(1, OWNER_COMMANDS),

@@ -40,8 +40,7 @@ class Session:
         self.submission = cell.Submission(self.interrupts)
         self.output = output.Output(self.place.directory, lambda chunks: self.channel.send({"t": "out", "c": chunks}))
         self.namespace["display"] = self.display
-        for name in self.tools & self.namespace.keys():  # inherited from the parent, whose channel they would use
-            self.namespace[name] = tools.function(self, name, self.namespace[name].kind)
+        tools.serve(self)
         self.channel.send({"t": "ready"})
         answers: dict[str, Callable[[dict[str, Any], list[bytes], list[int]], None]] = {
             "exec": self._execute,
@@ -63,7 +62,7 @@ class Session:
             self.namespace.pop(name, None)
         for name, kind in header.get("add", {}).items():
             self.tools.add(name)
-            self.namespace[name] = tools.function(self, name, kind)
+            self.namespace[name] = tools.function(name, kind)
         for name, slot in header.get("bind", ()):
             self.namespace[name] = self.slots[slot]
         self.namespace.update(header.get("set", {}))

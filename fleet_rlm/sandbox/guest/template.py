@@ -22,7 +22,7 @@ def main(sock: socket.socket, config: dict[str, Any], namespaces_refused: str | 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         lockdown.die_with_parent(signal.SIGKILL)
         lockdown.adopt_orphans()  # what slips away from a sandbox becomes this process's child, where the host sees it
-        memory = open("/proc/self/statm")  # opened before /proc is out of reach
+        memory = os.open("/proc/self/statm", os.O_RDONLY)  # before /proc is out of reach
         report = _locked(config, namespaces_refused)
         for module in config["preload"]:
             __import__(module)
@@ -33,8 +33,8 @@ def main(sock: socket.socket, config: dict[str, Any], namespaces_refused: str | 
     except BaseException as error:
         _tell(sock, {"t": "failed", "reasons": [f"{type(error).__name__}: {error}"]})
         os._exit(1)
-    with memory:
-        size = int(memory.read().split()[0]) * os.sysconf("SC_PAGESIZE")
+    size = int(os.read(memory, 4096).split()[0]) * os.sysconf("SC_PAGESIZE")
+    os.close(memory)
     _serve(sock, config, report, size)
 
 
@@ -50,7 +50,7 @@ def _locked(config: dict[str, Any], namespaces_refused: str | None) -> dict[str,
     report = lockdown.lock(config["root"], tuple(config["read"]), namespaces=namespaces, abi_limit=config["abi_limit"])
     keep_modes()
     if namespaces_refused is not None:
-        report["missing"].append(f"namespaces ({namespaces_refused})")
+        report["missing"] = [*report["missing"], f"namespaces ({namespaces_refused})"]
     return {**report, "confined": True, "namespaces": namespaces}
 
 

@@ -1,4 +1,8 @@
-"""Host tools as functions of the guest, also those that fork this process while they run."""
+"""Host tools as functions of the guest, also those that fork this process while they run.
+
+The functions belong to whichever session serves this process, so that one kept under another name, or inside an
+object, still works in a forked child.
+"""
 
 from __future__ import annotations
 
@@ -11,50 +15,51 @@ if TYPE_CHECKING:
     from .session import Session
 
 UNSET: Any = object()
+_serving: list[Session] = []
 
 
-def function(session: Session, name: str, kind: str) -> Callable[..., Any]:
+def serve(session: Session) -> None:
+    """Let every tool function of this process ask the host of this session."""
+    _serving[:] = [session]
+
+
+def function(name: str, kind: str) -> Callable[..., Any]:
     """The function the cell sees. `kind` is "plain", "forking" or "batched"."""
-    if kind == "plain":
 
-        def tool(*args: Any, **kwargs: Any) -> Any:
-            return call(session, name, list(args), kwargs)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        return call(name, list(args), kwargs, [])
 
-    elif kind == "forking":
+    def forking(prompt: Any, context: Any = UNSET, **kwargs: Any) -> Any:
+        return call(name, [], {"prompt": prompt, **kwargs}, [context])
 
-        def tool(prompt: Any, context: Any = UNSET, **kwargs: Any) -> Any:
-            return call(session, name, [], {"prompt": prompt, **kwargs}, [context])
+    def batched(prompts: Any, contexts: Any = None, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        return _call_batched(name, list(prompts), contexts, return_exceptions, kwargs)
 
-    else:
-
-        def tool(prompts: Any, contexts: Any = None, return_exceptions: bool = False, **kwargs: Any) -> Any:
-            return _call_batched(session, name, list(prompts), contexts, return_exceptions, kwargs)
-
+    kinds: dict[str, Callable[..., Any]] = {"plain": plain, "forking": forking, "batched": batched}
+    tool = kinds[kind]
     tool.__name__ = tool.__qualname__ = name
-    tool.kind = kind  # type: ignore[attr-defined]
     return tool
 
 
 def _call_batched(
-    session: Session, name: str, prompts: list[Any], contexts: Any, return_exceptions: bool, kwargs: dict[str, Any]
+    name: str, prompts: list[Any], contexts: Any, return_exceptions: bool, kwargs: dict[str, Any]
 ) -> list[Any]:
     given = [UNSET] * len(prompts) if contexts is None else list(contexts)
     if len(given) != len(prompts):
         raise ValueError(f"{name}: {len(prompts)} prompts but {len(given)} contexts")
-    results: list[Any] = call(session, name, [prompts], kwargs, given)
+    results: list[Any] = call(name, [prompts], kwargs, given)
     failures = [result for result in results if isinstance(result, Exception)]
     if failures and not return_exceptions:
         raise ExceptionGroup(f"{len(failures)} of {len(results)} {name} items failed", failures)
     return results
 
 
-def call(
-    session: Session, name: str, args: list[Any], kwargs: dict[str, Any], contexts: list[Any] | None = None
-) -> Any:
+def call(name: str, args: list[Any], kwargs: dict[str, Any], contexts: list[Any]) -> Any:
     """Ask the host to run a tool; forks this process as often as the host asks meanwhile.
 
     `contexts` holds, per item of the call, what `context` is in a child forked for it.
     """
+    session = _serving[0]
     channel = session.channel
     number, box = channel.open_box()
     try:

@@ -21,7 +21,8 @@ def _load_package() -> None:
     spec = importlib.util.spec_from_file_location(
         "fleet_guest", os.path.join(here, "__init__.py"), submodule_search_locations=[here]
     )
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no package in {here}")
     package = importlib.util.module_from_spec(spec)
     sys.modules["fleet_guest"] = package
     spec.loader.exec_module(package)
@@ -29,6 +30,6 @@ def _load_package() -> None:
 
 if __name__ == "__main__":
     _load_package()
-    from fleet_guest import warden  # type: ignore[import-not-found]
+    from fleet_guest import warden
 
     warden.main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { goldenItems } from "../../testing/golden";
-import { Connection, PATIENCE_MS, type Port } from "./connection";
+import { Connection, PATIENCE_MS, SILENCE_MS, type Port } from "./connection";
 import type { FleetEvent } from "./events";
 import type { Link } from "./transport";
 import type { FromPage } from "./wire";
@@ -11,9 +11,13 @@ const LAST = ITEMS.length - 1;
 
 class Kernel implements Port {
   sent: FromPage[] = [];
+  gone = false;
   #listener: (message: unknown) => void = () => undefined;
 
   send(message: FromPage) {
+    if (this.gone) {
+      throw new Error("Cannot send");
+    }
     this.sent.push(message);
   }
   listen(listener: (message: unknown) => void) {
@@ -126,10 +130,26 @@ test("an empty batch is an answer", () => {
   assert.equal(links.at(-1), "live");
 });
 
+test("a run that falls silent is asked for a sign of life, and each word from it is one", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const { kernel, links } = opened();
+  kernel.events(0, 2);
+  mock.timers.tick(SILENCE_MS - 1);
+  kernel.events(3, 4);
+  mock.timers.tick(SILENCE_MS - 1);
+  assert.deepEqual(kernel.hellos(), [0]);
+  mock.timers.tick(1);
+  assert.deepEqual(kernel.hellos(), [0, 5]);
+  mock.timers.tick(PATIENCE_MS);
+  assert.equal(links.at(-1), "lost");
+});
+
 test("once the run's end is here nothing more is asked, so a kernel may go", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
   const { kernel, connection } = opened();
   kernel.events(0, LAST);
   connection.hello();
+  mock.timers.tick(2 * SILENCE_MS);
   assert.deepEqual(kernel.hellos(), [0]);
 });
 
@@ -165,6 +185,15 @@ test("a stop that was refused, or never answered, says so", async () => {
   await assert.rejects(unanswered, /does not answer/);
 });
 
+test("a kernel that is gone is called lost at once, and Stop says so", async () => {
+  const { kernel, connection, links } = opened();
+  kernel.events(0, 3);
+  kernel.gone = true;
+  connection.hello();
+  assert.equal(links.at(-1), "lost");
+  await assert.rejects(connection.stop(), /kernel of this run is gone/);
+});
+
 test("a kernel that speaks another version is named as that", () => {
   const { kernel, links } = opened();
   kernel.say({ v: 2, t: "events" });
@@ -180,14 +209,15 @@ test("what is not a message of ours is left alone", () => {
   assert.deepEqual(links, ["connecting"]);
 });
 
-test("a closed connection hears nothing and leaves no timer and no promise behind", async () => {
+test("a closed connection hears nothing, asks nothing and leaves no promise behind", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
-  const { kernel, connection, seqs, links } = opened();
+  const { kernel, connection, seqs } = opened();
+  kernel.events(0, 1);
   const stopped = connection.stop();
   connection.close();
   await assert.rejects(stopped);
-  kernel.events(0, 3);
-  mock.timers.tick(2 * PATIENCE_MS);
-  assert.deepEqual(seqs(), []);
-  assert.deepEqual(links, ["connecting"]);
+  kernel.events(2, 3);
+  mock.timers.tick(2 * SILENCE_MS);
+  assert.deepEqual(seqs(), [0, 1]);
+  assert.deepEqual(kernel.hellos(), [0]);
 });

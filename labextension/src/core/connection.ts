@@ -3,7 +3,8 @@
  *
  * Events are handed on once, in order and without gaps: what comes early waits, what is missing is asked for with a
  * `hello`. A page that opens late, or comes back to the foreground, asks in the same way, so a reload is nothing
- * special. When a hello stays unanswered the link is `lost`; any later message heals it.
+ * special. When a hello stays unanswered the link is `lost`; any later message heals it. A carrier need not tell that
+ * its kernel died, so a run that falls silent is asked too.
  */
 import { parseEvent, type FleetEvent } from "./events";
 import type { Link, Snapshot, Transport, Update } from "./transport";
@@ -12,8 +13,12 @@ import { parseMessage, VERSION, type FromPage } from "./wire";
 /** How long the kernel may take to answer before the page says that it does not. */
 export const PATIENCE_MS = 5_000;
 
+/** After so long without a word during a run the page asks whether the kernel is still there. */
+export const SILENCE_MS = 20_000;
+
 /** The two verbs a carrier must have, and what it kept. */
 export interface Port {
+  /** Throws when the carrier knows that nobody is there any more. */
   send(message: FromPage): void;
   /** Returns what ends the listening. */
   listen(listener: (message: unknown) => void): () => void;
@@ -30,6 +35,7 @@ export class Connection implements Transport {
   #clockOffset: number | null = null;
   #listeners = new Set<(update: Update) => void>();
   #helloTimer: ReturnType<typeof setTimeout> | undefined;
+  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
   #requests = new Map<string, (failure: string | null) => void>();
 
   constructor(port: Port) {
@@ -58,7 +64,7 @@ export class Connection implements Transport {
       };
       const timer = setTimeout(settle, PATIENCE_MS, "The kernel does not answer. Interrupt it with the notebook's ■.");
       this.#requests.set(id, settle);
-      this.#port.send({ v: VERSION, t: "stop", id });
+      this.#send({ v: VERSION, t: "stop", id }, () => settle("The kernel of this run is gone, and the run with it."));
     });
   }
 
@@ -71,14 +77,26 @@ export class Connection implements Transport {
       this.#helloTimer = undefined;
       this.#publish("lost", []);
     }, PATIENCE_MS);
-    this.#port.send({ v: VERSION, t: "hello", have: this.#next });
+    this.#send({ v: VERSION, t: "hello", have: this.#next }, () => {
+      this.#answered();
+      this.#publish("lost", []);
+    });
   }
 
   close(): void {
     this.#unlisten();
     this.#answered();
+    clearTimeout(this.#silenceTimer);
     this.#requests.forEach((settle) => settle("The view was closed."));
     this.#listeners.clear();
+  }
+
+  #send(message: FromPage, gone: () => void): void {
+    try {
+      this.#port.send(message);
+    } catch {
+      gone();
+    }
   }
 
   #receive(value: unknown): void {
@@ -87,6 +105,8 @@ export class Connection implements Transport {
       case "events": {
         this.#clockOffset = message.now - Date.now() * 1000;
         this.#publish("live", this.#accept(message.from, message.to, message.items));
+        clearTimeout(this.#silenceTimer);
+        this.#silenceTimer = setTimeout(() => this.hello(), SILENCE_MS);
         if (this.#early.size > 0) {
           this.hello();
         }

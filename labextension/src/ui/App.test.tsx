@@ -1,4 +1,4 @@
-import { drawn, freshElement } from "../../testing/dom";
+import { drawn, framesDue, freshElement } from "../../testing/dom";
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { goldenLog } from "../../testing/golden";
@@ -109,6 +109,10 @@ test("the isolation badge tells each guarantee, its mechanism, and what is missi
     ...["✓ memory RLIMIT_AS 4 GB", "✗ network not guaranteed", "✗ files not guaranteed"],
   ]);
   assert.equal($(".flt-isolation.flt-weak").length, 1);
+  unmount();
+  const other = await shown();
+  await other.carrier.deliver(goldenLog("auto"));
+  assert.equal(other.$(".flt-yes").length, 5, "the sandbox that ran the code, not the record of its end");
 });
 
 test("a chosen cell shows its code, what it printed and what it drew", async () => {
@@ -183,6 +187,15 @@ test("without a kernel a saved widget shows what was kept, and says that this is
   assert.equal($(".flt-offline").length, 1);
 });
 
+test("a kernel that falls silent during a run is not shown as running, and Stop can still be tried", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("auto").slice(0, 30));
+  await carrier.deliver([], "lost");
+  assert.deepEqual(texts($(".flt-status")), ["Last seen running"]);
+  assert.deepEqual(texts($(".flt-header > .flt-note")), ["The kernel does not answer; showing what it last sent."]);
+  assert.equal(button($("button"), "Stop")?.hasAttribute("disabled"), false);
+});
+
 test("ten thousand spans put only the visible rows into the page", async () => {
   const { carrier, $ } = await shown();
   const [start] = goldenLog("auto");
@@ -193,6 +206,13 @@ test("ten thousand spans put only the visible rows into the page", async () => {
   await carrier.deliver([start as FleetEvent, ...many]);
   assert.match($(".flt-tree .flt-bar")[0]?.textContent ?? "", /10000 spans/);
   assert.ok($('[role="treeitem"]').length < 40);
+  const tree = $('[role="tree"]')[0] as HTMLElement;
+  tree.dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
+  await drawn();
+  tree.dispatchEvent(new Event("scroll"));
+  await drawn();
+  assert.equal($('[aria-selected="true"]')[0]?.getAttribute("aria-posinset"), "9999");
+  assert.ok($('[role="treeitem"]').length < 40);
 });
 
 test("events are folded once per frame, however many messages they come in", async () => {
@@ -200,6 +220,7 @@ test("events are folded once per frame, however many messages they come in", asy
   for (const event of goldenLog("auto")) {
     carrier.listener?.({ events: [event], link: "live", clockOffset: 0 });
   }
+  assert.equal(framesDue(), 1);
   assert.equal($('[role="treeitem"]').length, 0);
   await drawn();
   assert.deepEqual(texts($(".flt-status")), ["Done"]);

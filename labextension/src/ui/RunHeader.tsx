@@ -8,12 +8,18 @@ import { Icon } from "./icons";
 import { IsolationBadge } from "./IsolationBadge";
 import type { RunView } from "./useRun";
 
-const LINK_NOTES = {
-  connecting: null,
-  live: null,
-  lost: "Kernel not connected; showing what was saved.",
-  foreign: "The kernel runs another version of fleet-rlm than this page; reload the page.",
-};
+/** What to say about the link; after the run's end everything is here and the kernel may go. */
+function linkNote({ link, tree }: RunView): string | null {
+  if (link === "foreign") {
+    return "The kernel runs another version of fleet-rlm than this page; reload the page.";
+  }
+  if (link === "lost" && !tree.end) {
+    return tree.start
+      ? "The kernel does not answer; showing what it last sent."
+      : "Kernel not connected; showing what was saved.";
+  }
+  return null;
+}
 
 export function RunHeader({ view, now, stop }: { view: RunView; now: number; stop: () => Promise<void> }) {
   const { tree, snapshot, link } = view;
@@ -32,7 +38,7 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
       setRefusal(error.message);
     });
   };
-  const note = LINK_NOTES[link];
+  const note = linkNote(view);
   const warnings = tree.notes.filter(({ level }) => level !== "info").slice(-3);
   return (
     <header class="flt-header">
@@ -45,7 +51,7 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
         </span>
         {start && <span class="flt-elapsed">{duration(now - start.ts)}</span>}
         {live && (
-          <button type="button" class="flt-stop" disabled={asked || link === "lost"} onClick={ask}>
+          <button type="button" class="flt-stop" disabled={asked} onClick={ask}>
             {asked ? "Stopping…" : "Stop"}
           </button>
         )}

@@ -75,6 +75,7 @@ test("the end of a view takes it away and leaves the connection; the end of the 
   assert.equal(model.listeners.size, 1);
   ofModel.abort();
   assert.equal(model.listeners.size, 0);
+  assert.throws(() => widget.render({ model, el }), /not initialized/);
 });
 
 test("a page that becomes visible asks for what it missed, until its model is gone", async () => {

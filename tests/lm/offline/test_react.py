@@ -42,7 +42,7 @@ def test_code_is_run_where_only_that_is_offered() -> None:
             exec(code, space)
         return printed.getvalue()
 
-    prediction = ask("Which shop has the highest takings?", [execute_code], sales=space["sales"])
+    prediction = ask("Which shop has the highest total takings?", [execute_code], sales=space["sales"])
     assert prediction.answer.startswith("Bute has the highest total of takings: 9")
     assert prediction.answer.count(LABEL) == 1
 

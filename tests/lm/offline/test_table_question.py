@@ -107,7 +107,7 @@ def test_buckets_of_time_and_order() -> None:
         "Which deploy broke checkout?",
         "What is the weather in Paris?",
         "What share of dives is there?",
-        "Is it good?",
+        "Is Elkhorn more common than Great Star?",
     ],
 )
 def test_words_that_would_have_narrowed_a_figure_refuse_it(question: str) -> None:

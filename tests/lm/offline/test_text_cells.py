@@ -13,24 +13,10 @@ from fleet_rlm.lm.offline import text_cells
 from fleet_rlm.lm.offline.wording import CANNOT
 from tests.lm.offline.bench import solve
 
-WORDS = [
-    "anvil",
-    "brook",
-    "copper",
-    "dune",
-    "elder",
-    "fjord",
-    "glade",
-    "heath",
-    "inlet",
-    "juniper",
-    "knoll",
-    "larch",
-    "moss",
-    "oasis",
-    "pebble",
-    "reed",
-]
+WORDS = (
+    "anvil", "brook", "copper", "dune", "elder", "fjord", "glade", "heath", "inlet", "juniper", "knoll", "larch",
+    "moss", "oasis", "pebble", "reed",
+)  # fmt: skip
 
 
 def drawn(seed: int, count: int = 30, lines: int = 60) -> dict[str, str]:
@@ -165,15 +151,19 @@ def test_large_collections_are_divided_among_children_and_merged() -> None:
     alone = solve("Which documents mention a toll, and what amount do they name?", pages=docs)
     assert not alone.children
     assert alone.bare == solved.bare
-    counted = solve("How many times does 'moss' occur?", recursive=True, pages=docs)
-    assert counted.bare.startswith(f"{sum(text.count('moss') for text in docs.values())} matches")
+    counted = solve("How many times does 'moss' occur?", recursive=True, pages=docs).bare
+    assert counted.startswith(f"{sum(text.count('moss') for text in docs.values())} matches")
+    lines = sum("moss" in line for text in docs.values() for line in text.split("\n"))
+    assert f"- and {lines - 3} more" in counted
+    places = solve("Which documents mention 'moss'?", recursive=True, pages=docs).bare
+    assert len(re.findall(r"(?m)^- \S+ \(\d+ lines\): line \d+: ", places)) == len(docs)
 
 
 def test_program_statements_are_told_from_mentions() -> None:
     source = {
         "a.py": 'import old\nold.retire(\n    "a",\n    remove=(4, 2),\n)\n',
         "b.py": '"""Say old.retire(x, remove=(9, 9)) to retire."""\n# old.retire("b", remove=(8, 8))\n',
-        "c.py": 'from pkg import old\n\ndef f():\n    """Doc."""\n    return old.retire("c", "gone in 7.7", remove=(5, 0))\n',
+        "c.py": 'from pkg import old\n\ndef f():\n    return old.retire("c", "gone in 7.7", remove=(5, 0))\n',
         "notes.txt": "nothing here",
     }
     text = solve("Which modules announce a removal by `old.retire`, and for which version?", source=source).bare

@@ -16,7 +16,7 @@ TOLL = "Which documents mention a toll, and what amount do they name?"
 
 
 def stages(*steps: Step, **given: object) -> str:
-    work = Work(TOLL, [PAGES], list(steps), recursive=True, calls=10)
+    work = Work(TOLL, [PAGES], list(steps), recursive=True, calls=50)
     for name, value in given.items():
         object.__setattr__(work, name, value)
     return next_cell(work).stage
@@ -46,16 +46,19 @@ def test_failed_children_are_replaced_by_a_search_of_ones_own() -> None:
 
 def test_failed_readings_leave_the_quotes() -> None:
     failed = Step("# stage: read", "[Error] QueryError: 3 of 3 sub-queries failed")
-    work = Work(TOLL, [PAGES], [LOOKED, Step("# stage: search", "3 lines"), failed], calls=10)
+    work = Work(TOLL, [PAGES], [LOOKED, Step("# stage: search", "3 lines"), failed], calls=50)
     cell = next_cell(work)
     assert cell.stage == "answer"
     assert "report_quotes" in cell.code
     assert "values" not in cell.code.rpartition("answer =")[2]
 
 
-def test_no_sub_queries_are_written_where_none_are_allowed() -> None:
-    work = Work(TOLL, [PAGES], [LOOKED, Step("# stage: search", "3 lines")], calls=0)
-    assert next_cell(work).stage == "answer"
+def test_a_small_budget_is_spent_on_the_answer_first() -> None:
+    searched = Step("# stage: search", "3 lines")
+    assert stages(LOOKED, calls=12) == "search"
+    assert stages(LOOKED, searched, calls=12) == "read"
+    assert stages(LOOKED, searched, calls=5) == "answer"
+    assert stages(LOOKED, searched, calls=0) == "answer"
 
 
 def test_a_failed_search_is_told_with_its_reason() -> None:

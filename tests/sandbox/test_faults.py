@@ -1,0 +1,193 @@
+"""What goes wrong in a sandbox stays there, is explained, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fleet_rlm.sandbox import template as templates
+from fleet_rlm.sandbox.errors import SandboxDied, SandboxUnavailable
+from fleet_rlm.sandbox.guest import lockdown
+from fleet_rlm.sandbox.local import LocalSandbox
+
+TIERS = ["confined+ns", "confined", "process"]
+
+
+def test_a_gigabyte_of_output_is_kept_at_both_ends_and_spooled() -> None:
+    with LocalSandbox() as sandbox:
+        before = int(Path("/proc/self/statm").read_text().split()[1])
+        started = time.perf_counter()
+        result = sandbox.run("print('start')\nline = 'x' * 1_000_000\nfor i in range(1000): print(line)\nprint('end')")
+        assert time.perf_counter() - started < 20
+        grown = (int(Path("/proc/self/statm").read_text().split()[1]) - before) * os.sysconf("SC_PAGESIZE")
+        assert grown < 50 << 20
+        assert result.truncated
+        assert result.stdout.startswith("start\nxxx")
+        assert result.stdout.endswith("xxx\nend\n")
+        assert len(result.stdout) < 250_000
+        assert "characters not shown; all output (its first 64 MB) is in artifacts/output-1.txt" in result.stdout
+        assert [file.name for file in result.artifacts] == ["output-1.txt"]
+        assert result.artifacts[0].bytes >= 64 << 20
+
+
+def test_child_processes_that_print_too_much_are_cut_too() -> None:
+    with LocalSandbox() as sandbox:
+        result = sandbox.run("import subprocess; _ = subprocess.run('yes | head -c 50000000', shell=True)")
+        assert "all output is in artifacts/output-1.txt" in result.stdout
+        assert len(result.stdout) < 250_000
+        assert result.artifacts[0].bytes == 50_000_000
+
+
+def test_many_small_prints_are_bounded() -> None:
+    with LocalSandbox() as sandbox:
+        result = sandbox.run("for i in range(300_000): print(i)")
+        assert result.stdout.startswith("0\n1\n")
+        assert result.stdout.endswith("299998\n299999\n")
+        assert len(result.stdout) < 250_000
+
+
+def test_a_frame_too_large_to_be_honest_ends_the_sandbox() -> None:
+    code = (
+        "import gc, socket, struct\n"
+        "for found in [o for o in gc.get_objects() if isinstance(o, socket.socket)]:\n"
+        "    found.sendall(struct.pack('<IQ', 1, 1 << 60))\n"
+        "import time; time.sleep(5)"
+    )
+    with LocalSandbox() as sandbox, pytest.raises(SandboxDied, match="more than the"):
+        sandbox.run(code)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_processes_left_behind_by_a_cell_end_with_the_sandbox(tier: str) -> None:
+    with LocalSandbox(tier=tier) as sandbox:
+        sandbox.run("import subprocess\nleft = subprocess.Popen(['setsid', '-f', 'sleep', '987'])\nleft.wait()")
+        sandbox.run("import subprocess; subprocess.Popen(['sleep', '988'])")
+        assert processes("sleep 98")
+        directory = sandbox.workdir
+        assert directory.exists()
+    assert settled(lambda: not processes("sleep 98"))
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_killed_host_leaves_no_process_and_no_directory(tier: str, tmp_path: Path) -> None:
+    script = f"""
+import os, subprocess, sys
+from fleet_rlm.sandbox.local import LocalSandbox
+if __name__ == "__main__":
+    sandbox = LocalSandbox(tier={tier!r})
+    sandbox.run("import subprocess, os; subprocess.Popen(['setsid', '-f', 'sleep', '977']).wait(); os.mkdir('d')")
+    child = sandbox.fork()
+    if os.fork() == 0:  # a copy of the host that keeps its descriptors open for a while
+        import signal; signal.alarm(20); signal.pause()
+    print(sandbox.workdir, flush=True)
+    child.run("while True: pass")
+"""
+    host = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+    )
+    assert host.stdout is not None
+    workdir = Path(host.stdout.readline().strip())
+    assert workdir.is_dir()
+    assert processes("sleep 977")
+    host.kill()
+    host.wait()
+    try:
+        assert settled(lambda: not processes("sleep 977"))
+        assert settled(lambda: not processes(str(tmp_path)))
+        assert settled(lambda: not list(tmp_path.iterdir())), list(tmp_path.rglob("*"))
+    finally:
+        os.killpg(host.pid, signal.SIGKILL)
+
+
+def test_a_killed_template_is_replaced_and_its_directory_removed() -> None:
+    with LocalSandbox() as sandbox:
+        sandbox.start()
+        template = sandbox._template
+        assert template is not None
+        assert template.pid is not None
+        os.kill(template.pid, signal.SIGKILL)
+        assert settled(lambda: not template.root.exists())
+        with pytest.raises(SandboxDied):
+            sandbox.run("1")
+    with LocalSandbox() as fresh:
+        assert fresh.run("1").value == "1"
+
+
+def test_a_directory_made_unreadable_is_removed_all_the_same() -> None:
+    with LocalSandbox() as sandbox:
+        sandbox.run("import os; os.makedirs('a/b'); open('a/b/f', 'w'); os.mkdir('locked', 0)")
+        directory = sandbox.workdir.parent
+    assert not directory.exists()
+
+
+def test_too_much_memory_over_several_processes_is_noticed() -> None:
+    code = """
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        held = bytearray(os.urandom(1) * (100 << 20))
+        time.sleep(20)
+        os._exit(0)
+time.sleep(20)
+"""
+    with LocalSandbox(memory_mb=256) as sandbox, pytest.raises(SandboxDied, match="together used more than 256 MB"):
+        sandbox.run(code)
+
+
+def test_a_tier_that_cannot_be_had_names_the_reasons_and_the_two_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lockdown, "landlock_abi", lambda: 0)
+    with pytest.raises(SandboxUnavailable) as caught:
+        LocalSandbox().start()
+    assert "no Landlock" in str(caught.value)
+    assert 'sandbox="process"' in str(caught.value)
+    assert "remote sandbox" in str(caught.value)
+
+
+def test_other_systems_are_told_that_local_sandboxes_need_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(SandboxUnavailable, match="need Linux"):
+        LocalSandbox(tier="process").start()
+
+
+def test_an_unknown_tier_is_an_error() -> None:
+    with pytest.raises(ValueError, match="tier must be one of"):
+        templates.template_for("strong", ())
+
+
+def processes(text: str) -> list[str]:
+    """Command lines on this machine that contain the text."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                status = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if text in command and status != "Z":
+                found.append(command)
+    return found
+
+
+def settled(condition: object, seconds: float = 10.0) -> bool:
+    """Wait for processes of others to be gone; there is no event for the death of a stranger."""
+    import threading
+
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        threading.Event().wait(0.02)
+    return True
