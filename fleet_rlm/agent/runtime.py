@@ -21,7 +21,7 @@ from fleet_rlm.agent.agent import FleetAgent
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import Request, request
 from fleet_rlm.agent.tools import agent_tools
-from fleet_rlm.core.errors import BudgetExhausted, FleetError, RunFailed, RunStopped
+from fleet_rlm.core.errors import BudgetExhausted, FleetError, RunFailed, RunStopped, UserError
 from fleet_rlm.core.events import Note, RunEnd, RunStart, SandboxState
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.loop import submit
@@ -63,16 +63,8 @@ def begin(asked: Request) -> Run:
     )
     if fault is not None:
         log.emit(Note(level="warning", text=fault))
-    task: list[asyncio.Task[Any]] = []
-
-    async def supervised() -> None:
-        task.append(asyncio.current_task())  # type: ignore[arg-type]
-        await _supervise(asked, run)
-
-    async def cancel() -> None:
-        task[0].cancel()
-
-    run.attach(submit(supervised()), lambda: submit(cancel()))
+    work = _Work(asked, run)
+    run.attach(submit(work.supervise()), lambda: submit(work.cancel()), work.limit)
     return run
 
 
@@ -126,35 +118,62 @@ def plan(task: str, **options: Any) -> Plan:
     return Plan(request(task, **options))
 
 
-async def _supervise(asked: Request, run: Run) -> None:
-    log = run.log
-    scope = Scope.create(
-        log,
-        asked.budget,
-        asked.lm.lm,
-        asked.sub_lm.lm,
-        cell_timeout=asked.cell_timeout,
-    )
-    try:
-        with scope.active():
-            async with asyncio.timeout(asked.budget.seconds):
-                prediction = await _turn(asked, scope)
-    except BaseException as error:
-        raise _ended(run, error, asked) from error
-    else:
-        early = prediction.finished_early
-        log.emit(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
-    finally:
-        log.close()
+class _Work:
+    """The task behind one run: does it, cancels it, changes its limits. Lives on the background loop."""
+
+    def __init__(self, asked: Request, run: Run) -> None:
+        self.asked = asked
+        self.run = run
+        self.scope = Scope.create(
+            run.log, asked.budget, asked.lm.lm, asked.sub_lm.lm, cell_timeout=asked.cell_timeout
+        )
+        self.deadline: asyncio.Timeout | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    async def supervise(self) -> None:
+        self.task = asyncio.current_task()
+        log = self.run.log
+        try:
+            with self.scope.active():
+                async with asyncio.timeout(self.scope.ledger.seconds_left) as self.deadline:
+                    prediction = await _turn(self.asked, self.scope)
+        except BaseException as error:
+            raise _ended(self.run, error, self.scope.ledger.budget.seconds) from error
+        else:
+            early = prediction.finished_early
+            log.emit(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
+        finally:
+            log.close()
+
+    async def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def limit(self, span: str | None, **limits: float | None) -> None:
+        if span is None:
+            self.scope.ledger.change(**limits)
+            if "seconds" in limits:
+                submit(self._reschedule())
+        elif span not in self.run.tree.spans:
+            raise UserError(f"run {self.run.id} has no span {span!r}")
+        elif set(limits) != {"calls"}:
+            raise UserError("a part of a run is limited in model calls only: run.limit(span=..., calls=N)")
+        else:
+            self.scope.ledger.cap(span, limits["calls"])  # type: ignore[arg-type]
+
+    async def _reschedule(self) -> None:
+        left = self.scope.ledger.seconds_left
+        if self.deadline is not None:
+            self.deadline.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
 
-def _ended(run: Run, error: BaseException, asked: Request) -> FleetError:
+def _ended(run: Run, error: BaseException, seconds: float | None) -> FleetError:
     """Close the log of a run that has no answer; returns what to raise."""
     told: FleetError
     if isinstance(error, asyncio.CancelledError):
         status, told = "stopped", RunStopped("the run was stopped; its trace is kept")
     elif isinstance(error, TimeoutError):
-        text = f"the run was cut off after {asked.budget.seconds:g} s without an answer; raise the timeout"
+        text = f"the run was cut off after {seconds:g} s without an answer; raise the timeout"
         status, told = "exhausted", BudgetExhausted("seconds", text)
     elif isinstance(error, BudgetExhausted):
         status, told = "exhausted", error

@@ -13,13 +13,16 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from fleet_rlm.core.errors import BudgetExhausted, UserError
 from fleet_rlm.core.events import Limits, Usage
+from fleet_rlm.core.log import current_span
 
 FINISH = "finish with what you have"
+
+CAPPED = f"budget: the calls allowed for this part of the run are used; {FINISH}"
 
 SOFT = 0.8
 """Share of the time after which the model is asked to finish; the rest is for the finishing calls."""
@@ -92,6 +95,7 @@ class Ledger:
         self._usd = 0.0
         self._usage = Usage(llm_calls=0, tokens_in=0, tokens_out=0, tokens_cached=0, cost_usd=0.0)
         self._children = 0
+        self._caps: dict[str, int] = {}  # span id to the calls that may still be made below it
 
     def admit(self, purpose: Purpose, calls: int = 1) -> None:
         """Reserve model calls, or refuse them all.
@@ -104,8 +108,13 @@ class Ledger:
         with self._lock:
             own = self._own() if purpose == "finish" else None
             refusal = self._refusal(calls, finishing=purpose == "finish", own=own.calls if own else 0)
+            capped = [] if purpose == "finish" else [cap for cap in _path() if cap in self._caps]
+            if refusal is None and any(self._caps[cap] < calls for cap in capped):
+                refusal = BudgetExhausted("cap", CAPPED)
             if refusal is not None:
                 raise refusal
+            for cap in capped:
+                self._caps[cap] -= calls
             self._reserved += calls
             if own is not None:
                 taken = min(calls, own.calls)
@@ -172,6 +181,30 @@ class Ledger:
             self._children += 1
         self._on_change(self.spent(), self.remaining())
 
+    def change(self, **limits: float | None) -> None:
+        """Raise, lower or lift limits of the run while it goes on; what is spent stays spent.
+
+        Raises:
+            UserError: a limit is unknown or not a number it can have.
+        """
+        unknown = sorted(set(limits) - set(Limits.__struct_fields__))
+        if unknown:
+            raise UserError(f"there is no limit {unknown[0]!r}; there are {', '.join(Limits.__struct_fields__)}")
+        with self._lock:
+            self.budget = replace(self.budget, **limits)  # type: ignore[arg-type]
+        self._on_change(self.spent(), self.remaining())
+
+    def cap(self, span: str, calls: int) -> None:
+        """Allow `calls` more model calls below one span; the finishing call of a loop there is not counted.
+
+        Raises:
+            UserError: `calls` is not a whole number of at least 0.
+        """
+        if isinstance(calls, bool) or not isinstance(calls, int) or calls < 0:
+            raise UserError(f"a cap is a whole number of model calls of at least 0, not {calls!r}")
+        with self._lock:
+            self._caps[span] = calls
+
     @property
     def seconds_left(self) -> float | None:
         """Wall time until the run is cut off."""
@@ -181,6 +214,9 @@ class Ledger:
         """A sentence for the model when it should finish now, else None."""
         with self._lock:
             refusal = self._refusal(1, finishing=False)
+            capped = any(self._caps.get(span) == 0 for span in _path())
+        if refusal is None and capped:
+            return CAPPED
         return None if refusal is None else str(refusal)
 
     def spent(self) -> Limits:
@@ -242,6 +278,14 @@ class _Hold:
 
 
 _hold: contextvars.ContextVar[_Hold | None] = contextvars.ContextVar("fleet_rlm_hold", default=None)
+
+
+def _path() -> Iterator[str]:
+    """Ids of the spans above the calling context, innermost first."""
+    span = current_span()
+    while span is not None:
+        yield span.id
+        span = span.parent
 
 
 def _left(limit: N | None, spent: N | None) -> N | None:

@@ -39,9 +39,10 @@ _current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("fleet_rl
 class Span:
     """A piece of work in progress: set what it yields, and the log writes it when the block ends."""
 
-    def __init__(self, log: RunLog, span_id: str, depth: int) -> None:
+    def __init__(self, log: RunLog, span_id: str, parent: Span | None, depth: int) -> None:
         self.log = log
         self.id = span_id
+        self.parent = parent
         self.depth = depth
         self.output: str | None = None
         self.usage: Usage | None = None
@@ -187,7 +188,7 @@ class RunLog:
         parent = _current.get()
         if parent is not None and parent.log is not self:
             parent = None
-        span = Span(self, f"s{next(self._span_ids)}", (parent.depth if parent else 0) + deeper)
+        span = Span(self, f"s{next(self._span_ids)}", parent, (parent.depth if parent else 0) + deeper)
         self.emit(
             SpanStart(
                 span=span.id,

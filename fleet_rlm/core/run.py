@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def _nothing_to_limit(span: str | None, **limits: float | None) -> None:
+    raise UserError("this run was read from a log; there is nothing running to limit")
+
+
 @dataclass(frozen=True)
 class Spending:
     """The ledger of a run; None is unlimited or unknown, `seconds` are wall time, `usd` US dollars."""
@@ -63,10 +67,16 @@ class Run:
         log.subscribe(self.tree.apply, since=0)
         self._future: concurrent.futures.Future[Any] | None = None
         self._stop: Callable[[], object] = lambda: None
+        self._limit: Callable[..., object] = _nothing_to_limit
 
-    def attach(self, future: concurrent.futures.Future[Any], stop: Callable[[], object]) -> None:
+    def attach(
+        self,
+        future: concurrent.futures.Future[Any],
+        stop: Callable[[], object],
+        limit: Callable[..., object] = _nothing_to_limit,
+    ) -> None:
         """Bind the work behind this run; called once by whoever starts it."""
-        self._future, self._stop = future, stop
+        self._future, self._stop, self._limit = future, stop, limit
 
     @property
     def task(self) -> str:
@@ -126,6 +136,20 @@ class Run:
     def stop(self) -> None:
         """Ask the run to end now; returns at once. The trace is kept, and `status` becomes "stopped"."""
         self._stop()
+
+    def limit(self, *, span: str | None = None, **limits: float | None) -> None:
+        """Change what the run may spend while it goes on.
+
+        Args:
+            span: the id of a span, to cap what is below it; then `calls` is how many more calls may be made there.
+            limits: the new `calls`, `tokens`, `usd`, `seconds`, `depth` or `children` of the run; None lifts one.
+
+        Raises:
+            UserError: the run is not running, or a limit is not one.
+        """
+        if self.status != "running":
+            raise UserError(f"run {self.id} has ended ({self.status}); its budget cannot change any more")
+        self._limit(span, **limits)
 
     def wait(self, timeout: float | None = None) -> Run:
         """Block until the run has ended.
@@ -192,3 +216,4 @@ class Run:
     def __repr__(self) -> str:
         spans, calls = len(self.tree.spans), self.usage.llm_calls
         return f"Run({self.task[:60]!r}, status={self.status!r}, spans={spans}, llm_calls={calls})"
+

@@ -96,10 +96,10 @@ class Channel:
     def _readable(self) -> None:
         try:
             if self.peer_pid is None:
-                data, ancillary, _flags, _address = self._socket.recvmsg(262_144, 256)
+                data, ancillary, _flags, _address = self._socket.recvmsg(65_536, 256)
                 self._learn(ancillary)
             else:
-                data = self._socket.recv(262_144)
+                data = self._socket.recv(65_536)
         except BlockingIOError:
             return
         except OSError:

@@ -1,4 +1,4 @@
-// Rewrites tests/golden/*.tree.json from the logs beside them. Review the diff: these files are what both folds promise.
+// Rewrites tests/golden/*.tree.json from the logs beside them. Review the difference: both folds promise these files.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 

@@ -108,6 +108,14 @@ class Kernel:
         message = self.client.session.msg("comm_msg", {"comm_id": model, "data": data})
         self.client.shell_channel.send(message)
 
+    def tab(self, text: str) -> list[str]:
+        """What Tab offers at the end of a text."""
+        asked = self.client.complete(text)
+        while (reply := self.client.get_shell_msg(timeout=SECONDS))["parent_header"].get("msg_id") != asked:
+            pass
+        matches: list[str] = reply["content"]["matches"]
+        return matches
+
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 

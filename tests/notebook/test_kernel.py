@@ -186,6 +186,14 @@ def test_a_slip_fails_the_cell_with_one_line(kernel: Kernel, server: LMServer) -
     assert server.calls == 0
 
 
+def test_tab_and_the_question_mark_work_in_every_front_end(kernel: Kernel) -> None:
+    kernel.run("ledger = [1, 2]")
+    assert kernel.tab("%%fleet --mo") == ["--mode", "--model"]
+    assert kernel.tab("%%fleet --with led") == ["ledger"]
+    shown = kernel.run("%%fleet?").reply["payload"][0]["data"]["text/plain"]
+    assert "--budget N" in shown
+
+
 def test_run_all_halts_at_a_run_without_an_answer(tmp_path: Path) -> None:
     with LMServer(lambda request, index: refused_key()) as server:
         sources = [

@@ -27,8 +27,9 @@ def answer_html(answer: Any) -> str:
 def _markdown() -> Any:
     from markdown_it import MarkdownIt  # 30 ms: only who shows an answer pays for it
 
-    # Raw HTML stays text; images would let an answer load an address, and so tell a stranger that it was read.
-    return MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable("image")
+    # Raw HTML stays text; images would let an answer load an address, and so tell a stranger that it was read. A line
+    # break stays one: models write lists of short lines, and the live view shows them so.
+    return MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table").disable("image")
 
 
 _PYTHON = re.compile(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dspy.lm15 import Message, Request
 
-_FIELD = re.compile(r"^\d+\. `(\w+)` \((.*?)\):", re.MULTILINE)
+_FIELD = re.compile(r"^\d+\. `(\w+)` \(.*?\):", re.MULTILINE)
 _REMINDER = re.compile(r"\n*Respond with (?:the corresponding output fields|a JSON object)[^\n]*\s*\Z")
 _HEADER = re.compile(r"^(\s*)\[\[ ## ", re.MULTILINE)
 
@@ -32,8 +32,6 @@ class Prompt:
     """Input field name to its text; None for a bare prompt."""
     outputs: tuple[str, ...] = ()
     """Names of the output fields, in order."""
-    types: Mapping[str, str] | None = None
-    """Output field name to the annotation shown in the instructions."""
     as_json: bool = False
     """True when the reply must be one JSON object."""
 
@@ -51,10 +49,8 @@ def read(request: Request) -> Prompt:
     if not found:
         return Prompt(text=text, instructions=instructions)
     tail = tail.partition("All interactions will be structured")[0]
-    types = dict(_FIELD.findall(tail))
-    names = [name for name, _ in _FIELD.findall(head)]
     as_json = "Outputs will be a JSON object" in instructions or request.config.response_format is not None
-    return Prompt(text, instructions, _sections(text, names), tuple(types), types, as_json)
+    return Prompt(text, instructions, _sections(text, _FIELD.findall(head)), tuple(_FIELD.findall(tail)), as_json)
 
 
 def write(prompt: Prompt, fields: Mapping[str, Any]) -> str:

@@ -106,8 +106,12 @@ def _texts(question: str, low: str, one: Mention, table: Table) -> list[tuple[Co
     if table.columns[one.column] == "flag":
         if match := re.match(r"\s*(?:is|are|=|==|was)?\s*(true|false|yes|no)\b", after):
             return [(Condition(one.column, "==", match[1] in ("true", "yes")), one.start, one.end + match.end())]
-        if match := re.search(r"\b(not )?(?:is |are |were |was )?(not )?$", before):
-            return [(Condition(one.column, "==", not (match[1] or match[2])), one.start, one.end)]
+        # `per member` and `by member` group; `for members`, `by members`, `are members` keep rows.
+        plural = low[one.end - 1] == "s" and not one.column.lower().endswith("s")
+        grouped = re.search(r"\b(?:per|each|every|which|what|compare|average|mean|and|versus|vs)(?: the)?\s+$", before)
+        if not grouped and (plural or not re.search(r"\bby(?: the)?\s+$", before)):
+            negated = re.search(r"\bnot(?: an?| yet| been)?\s+$", before)
+            return [(Condition(one.column, "==", not negated), negated.start() if negated else one.start, one.end)]
     forms: tuple[tuple[Test, str], ...] = (
         ("contains", r"contain(?:s|ing)?|includ(?:es|ing)|mention(?:s|ing)?|like|has|with(?: the words?)?"),
         ("starts", r"start(?:s|ing)? with|begin(?:s|ning)? with"),

@@ -20,6 +20,7 @@ _METHODS = {
 _BUCKETS = {
     "minute": '.dt.floor("min")', "hour": '.dt.floor("h")', "day": '.dt.to_period("D")', "week": '.dt.to_period("W")',
     "month": '.dt.to_period("M")', "quarter": '.dt.to_period("Q")', "year": ".dt.year", "weekday": ".dt.day_name()",
+    "hour of day": ".dt.hour",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ count, the question is refused instead.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fleet_rlm.lm.offline.conditions import Condition, read_conditions
@@ -44,10 +44,15 @@ _BUCKETS = {
     "weekly": "week",
     "quarterly": "quarter",
 }
-_BUCKET = r"(day of the week|weekday|day|date|month|hour|year|week|quarter|minute)"
+_BUCKET = r"(hour of (?:the )?day|day of the week|weekday|day|date|month|hour|year|week|quarter|minute)"
 _ADDITIVE = re.compile(
     r"amount|sales|revenue|total|sum|quantity|qty|units|count|cost|bytes|volume|profit|spend|fee|paid|number"
 )
+
+_PER = re.compile(r"\b(?:per|for each|for every|each|every|grouped by|group by|across|broken down by)(?: the)?$")
+_TOP = re.compile(r"\b(?:top|bottom)(?: \w+)?$|\b(?:most|least) (?:common|frequent)$")
+_WHICH = re.compile(r"\b(?:which|what)(?: (?:are )?(?:the )?(?:top )?\w*)?$")
+_COUNTED = re.compile(r"\b(?:most|fewest|least|more|fewer|many)$")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class TableQuestion:
     by: tuple[str, ...] = ()
     """Columns the rows are grouped by."""
     bucket: str = ""
-    """day, week, month, quarter, year, hour, minute or weekday: rows are grouped by this part of `time`."""
+    """A part of `time` to group by: minute, hour, day, week, month, quarter, year, weekday or hour of day."""
     time: str = ""
     """The time column that `bucket`, `first` and `last` use."""
     where: tuple[Condition, ...] = ()
@@ -88,49 +93,59 @@ def read_table_question(question: str, table: Table) -> TableQuestion | None:
     free = [one for one in columns if not any(one.start < end and start < one.end for start, end in taken)]
     by, compared = _groups(question, table, free, conditions)
     bucket = _bucket(low)
-    time = next((one.column for one in columns if table.columns[one.column] == "time"), "") or next(
-        iter(table.of_kind("time")), ""
-    )
-    if bucket and not time:
-        return None
-    measures = [one for one in free if one.column not in by]
-    how = next((name for name, cue in _HOW if re.search(cue, low)), None)
-    least, most = _LEAST.search(low), _MOST.search(low)
-    ranked, top = bool(least or most), _top(low)
-    measure = _measure(how, measures, table)
-    moment = re.search(r"\b(first|last|earliest|latest)\b", low)
-    if (re.match(r"\s*when\b", low) or moment) and time and not (by or bucket) and how is None:
-        how = "last" if moment and moment[1] in ("last", "latest") else "first"
-        measure = time
-    if how == "share" and measure and not conditions:
-        how = None
-    if how == "count" and (things := _things(low, measures)):
-        how, measure = "nunique", things
-    if how is None:
-        looked_up = bool(free and conditions and not ranked)
-        how = "rows" if looked_up else _default(low, measure, bool(by or bucket), ranked, bool(least and not most))
-    if how is None or (how not in ("count", "share", "rows", "first", "last") and not measure):
-        return None
-    if how == "share" and not conditions:
-        return None
-    if compared or ((by or bucket) and ranked and not top):
-        top = 0 if compared else 1 if re.search(r"\b(?:which|what)\b", low) else 0
-    unused = unused_words(question, table, columns, taken, top)
-    # `failed with status 500`: a verb beside a condition adds nothing; any other word might have narrowed the count.
-    narrow = how in ("count", "share", "nunique") and [
-        word for word in unused if not (conditions and word.endswith("ed"))
-    ]
-    placed = bool(measure or by or bucket or conditions)
-    if (not placed and (unused or how != "count")) or narrow:
-        return None
-    if len(unused) > 3:
-        return None
-    ratio = re.search(r"\bp(\d\d)\b|\b(\d\d)(?:th)? percentile", low)
-    return TableQuestion(
-        how=how, measure=measure if how != "count" else "", by=tuple(by), bucket=bucket, time=time,
-        where=tuple(conditions), top=top, ranked=ranked, rising=bool(least and not most),
-        quantile=int(ratio[1] or ratio[2]) / 100 if ratio else 0.95, unused=tuple(unused),
+    times = [one.column for one in columns if table.columns[one.column] == "time"] + table.of_kind("time")
+    time = times[0] if times else ""
+    least, most = bool(_LEAST.search(low)), bool(_MOST.search(low))
+    base = TableQuestion(
+        "rows", by=tuple(by), bucket=bucket, time=time, where=tuple(conditions), ranked=least or most,
+        rising=least and not most, top=_top(low), quantile=_quantile(low),
     )  # fmt: skip
+    figure = _figure(low, base, [one for one in free if one.column not in by], table)
+    if figure is None or (bucket and not time):
+        return None
+    how, measure = figure
+    top = base.top
+    if compared:
+        top = 0
+    elif base.grouped and base.ranked and not top:
+        top = 1 if re.search(r"\b(?:which|what)\b", low) else 0
+    used = {*by, measure, time, *(one.column for one in conditions)}
+    placed = [one for one in columns if one.column in used]
+    unused = unused_words(question, table, placed, taken, base.top)
+    if len(unused) > 3 or not _is_whole(how, measure, base, unused):
+        return None
+    return replace(base, how=how, measure="" if how == "count" else measure, top=top, unused=tuple(unused))
+
+
+def _figure(low: str, base: TableQuestion, free: list[Mention], table: Table) -> tuple[How, str] | None:
+    """What is computed, and of which column; None when a column is needed and none is named."""
+    how = next((name for name, cue in _HOW if re.search(cue, low)), None)
+    measure = _measure(how, free, table)
+    moment = re.search(r"\b(first|last|earliest|latest)\b", low)
+    if how is None and base.time and not base.grouped and (moment or re.match(r"\s*when\b", low)):
+        return ("last" if moment and moment[1] in ("last", "latest") else "first"), base.time
+    if how == "share" and not base.where:
+        how = None
+    if how == "count" and (things := _things(low, free)):
+        return "nunique", things
+    if how is None:
+        how = "rows" if free and base.where and not base.ranked else _default(low, measure, base)
+    needs_measure = how not in ("count", "share", "rows", "first", "last")
+    return None if how is None or (needs_measure and not measure) else (how, measure)
+
+
+def _is_whole(how: How, measure: str, base: TableQuestion, unused: list[str]) -> bool:
+    """Whether nothing is missing: a count must not drop a word that might have narrowed it."""
+    # `failed with status 500`: a verb beside a condition adds nothing.
+    narrowing = [word for word in unused if not (base.where and word.endswith("ed"))]
+    if how in ("count", "share", "nunique") and narrowing:
+        return False
+    return bool(measure or base.grouped or base.where) or (how == "count" and not unused)
+
+
+def _quantile(low: str) -> float:
+    ratio = re.search(r"\bp(\d\d)\b|\b(\d\d)(?:th)? percentile", low)
+    return int(ratio[1] or ratio[2]) / 100 if ratio else 0.95
 
 
 def _groups(question: str, table: Table, free: list[Mention], conditions: list[Condition]) -> tuple[list[str], bool]:
@@ -138,36 +153,24 @@ def _groups(question: str, table: Table, free: list[Mention], conditions: list[C
     low = question.lower()
     if re.search(r"\b(?:compare|compared|comparison|versus|vs|which of)\b", low):
         listed = [one.column for one in conditions if one.test == "in"]
+        listed += [one.column for one in free if table.columns[one.column] == "flag"]
         if listed:
             return listed[:1], True
+    ranked = bool(_MOST.search(low) or _LEAST.search(low))
     found: list[str] = []
     for index, one in enumerate(free):
         before, after = low[: one.start].rstrip(), low[one.end :].lstrip()
         kind = "text" if _is_identifier(one.column) else table.columns[one.column]
-        per = re.search(
-            r"(?:\b(?:per|for each|for every|each|every|grouped by|group by|across|broken down by)(?: the)?)$", before
-        )
-        by = re.search(r"\bby(?: the)?$", before) and kind != "number"
-        which = re.search(r"\b(?:which|what)(?: (?:are )?(?:the )?(?:top )?\w*)?$", before) and kind in (
-            "text",
-            "flag",
-            "number",
-        )
-        which = (
-            which
-            and bool(_MOST.search(low) or _LEAST.search(low))
-            and (kind != "number" or index + 1 < len(free) or " common" in low)
-        )
-        ranked = re.search(
-            r"\b(?:top|bottom)(?: \w+)?$|\bmost (?:common|frequent)$|\bleast (?:common|frequent)$", before
-        )
-        holder = re.match(r"(?:with|have|has|had|having|that|by)\b", after) and (
-            _MOST.search(low) or _LEAST.search(low)
-        )
-        also = found and re.search(r"\band(?: the)?$", before) and kind != "number" and free[index - 1].column in found
-        if re.search(r"\b(?:most|fewest|least|more|fewer|many)$", before):
+        joined = bool(found) and free[index - 1].column in found and re.search(r"\band(?: the)?$", before)
+        if _COUNTED.search(before):
             continue  # `the most orders`: what is counted, not what it is counted by
-        names = per or by or which or also or (ranked and kind != "time") or (holder and kind in ("text", "flag"))
+        figure = kind == "number" and index + 1 == len(free) and " common" not in low
+        names = (
+            _PER.search(before)
+            or (kind != "number" and (joined or re.search(r"\bby(?: the)?$", before)))
+            or (kind != "time" and (_TOP.search(before) or (ranked and not figure and _WHICH.search(before))))
+            or (kind in ("text", "flag") and ranked and re.match(r"(?:with|have|has|had|having|that|by)\b", after))
+        )
         if names and one.column not in found:
             found.append(one.column)
     return found[:2], False
@@ -176,7 +179,8 @@ def _groups(question: str, table: Table, free: list[Mention], conditions: list[C
 def _bucket(low: str) -> str:
     named = re.search(rf"\b(?:per|by|each|every|which|what|over the)\s+{_BUCKET}s?\b", low)
     if named:
-        return {"date": "day", "day of the week": "weekday"}.get(named[1], named[1])
+        names = {"date": "day", "day of the week": "weekday", "hour of the day": "hour of day"}
+        return names.get(named[1], named[1])
     return next((part for word, part in _BUCKETS.items() if re.search(rf"\b{word}\b", low)), "")
 
 
@@ -202,20 +206,19 @@ def _is_identifier(column: str) -> bool:
     return bool(re.search(r"(?:^|[_ ])(?:id|code|key|uuid)$|[a-z]I[dD]$", column))
 
 
-def _default(low: str, measure: str, grouped: bool, ranked: bool, rising: bool) -> How | None:
+def _default(low: str, measure: str, base: TableQuestion) -> How | None:
     """The aggregate meant where none is named."""
-    if re.search(r"\b(?:rows?|records?|entries)\b", low) and re.search(
-        r"\b(?:show|list|find|give|which|top|what)\b", low
-    ):
+    listed = re.search(r"\b(?:show|list|find|give|which|top|what)\b", low)
+    if listed and re.search(r"\b(?:rows?|records?|entries)\b", low):
         return "rows"
     if not measure:
-        return "count" if ranked and grouped else None
-    if grouped:
-        words_of_total = re.search(r"\bmost\b|\bleast\b", low) or _ADDITIVE.search(measure.lower())
-        return "sum" if words_of_total else "mean"
+        return "count" if base.ranked and base.grouped else None
+    if base.grouped:
+        total = re.search(r"\bmost\b|\bleast\b", low) or _ADDITIVE.search(measure.lower())
+        return "sum" if total else "mean"
     if re.search(r"\btop \w+", low):
         return "rows"
-    return ("min" if rising else "max") if ranked else None
+    return ("min" if base.rising else "max") if base.ranked else None
 
 
 def _top(low: str) -> int:

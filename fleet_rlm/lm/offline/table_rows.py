@@ -148,7 +148,9 @@ def _results(question: TableQuestion, rows: list[Row], kept: list[Row]) -> list[
     return results
 
 
-def _part(moment: datetime, bucket: str) -> str:
+def _part(moment: datetime, bucket: str) -> str | int:
+    if bucket == "hour of day":
+        return moment.hour
     if bucket == "quarter":
         return f"{moment.year}Q{(moment.month + 2) // 3}"
     return moment.strftime(_FORMATS[bucket])

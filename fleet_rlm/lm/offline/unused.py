@@ -9,7 +9,7 @@ import re
 
 from fleet_rlm.lm.offline.mentions import Mention
 from fleet_rlm.lm.offline.schema import Table
-from fleet_rlm.lm.offline.words import STOPWORDS, number, singular, vocabulary, words
+from fleet_rlm.lm.offline.words import STOPWORDS, name_words, number, singular, vocabulary, words
 
 _FIGURES = vocabulary(
     "distinct unique different share fraction percentage percent proportion rate median average mean avg typical "
@@ -23,8 +23,9 @@ _FIGURES = vocabulary(
     "whose having has have had where is are was were been there find show list tell compute calculate figure do "
     "does did by per for each every it its one two three four five six seven eight nine ten twenty occur occurs "
     "occurred appear appears exist exists happen happened seen starts starting ends ending missing null empty "
-    "blank more less most least best worst same order sorted descending ascending respectively exceed exceeds "
-    "exceeding higher lower larger smaller exactly any other"
+    "blank make made makes take took taken get got come came go went more less most least best worst same order "
+    "sorted descending ascending respectively exceed exceeds exceeding higher lower larger smaller exactly any "
+    "other"
 )
 _ROWS = re.compile(
     r"\b(?:how many|number of|the most|the fewest|percentage of|share of|percent of|fraction of|all)\s+([a-z]+)"
@@ -39,6 +40,7 @@ def unused_words(
     spans = taken + [(one.start, one.end) for one in columns]
     rows = _ROWS.search(question.lower())
     known = _FIGURES | {table.name.lower(), singular(table.name)}
+    named = {part for one in columns for part in name_words(one.column)} | {"non"}
     left: list[str] = []
     for word in words(question):
         inside = any(start <= word.start < end for start, end in spans)
@@ -52,7 +54,7 @@ def unused_words(
             continue
         if rows is not None and word.start == rows.start(1) and _ends_phrase(question[word.end :], taken, word.end):
             continue
-        if top and number(word.text) == top:
+        if (top and number(word.text) == top) or set(name_words(word.text)) <= named:
             continue
         left.append(word.text)
     return left

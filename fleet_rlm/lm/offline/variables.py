@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from fleet_rlm.lm.offline.words import sections
 
-_START = re.compile(r"^([ \t]*)Variable: `(\w+)`.*$", re.MULTILINE)
+_START = re.compile(r"^([ \t]*)Variable: `(\w+)`.*$(?=\n[ \t]*Type: )", re.MULTILINE)
 _PREVIEW = re.compile(r"^Preview:\s*\n```[^\n]*\n(.*)\n```", re.MULTILINE | re.DOTALL)
 _BRACKETS = re.compile(r"\s*»»»\s*(?:\[\d+\] «««\s*)?\Z")
+_TYPE = re.compile(r"^Type: (.*)$", re.MULTILINE)
 _QUESTION_NAMES = ("prompt", "question", "query")
 _TABLES = frozenset({"DataFrame", "Series", "Table", "RecordBatch", "ndarray"})
 
@@ -25,7 +26,6 @@ class Variable:
     name: str
     type: str
     """Type name without its module, e.g. `DataFrame`."""
-    description: str
     preview: str
 
     @property
@@ -56,15 +56,9 @@ def split_question(variables: list[Variable]) -> tuple[str, list[Variable]]:
 def _read(head: re.Match[str], rest: str) -> Variable:
     # The brackets of a numbered list stand at the margin: they go first, or nothing could be dedented.
     body = textwrap.dedent(_BRACKETS.sub("", rest.strip("\n")))
-    preview = _PREVIEW.search(body)
+    kind, preview = _TYPE.search(body), _PREVIEW.search(body)
     return Variable(
         name=head[2],
-        type=_field(body, "Type").rpartition(".")[2],
-        description=_field(body, "Description"),
+        type=kind[1].strip().rpartition(".")[2] if kind else "",
         preview=preview[1] if preview else "",
     )
-
-
-def _field(body: str, name: str) -> str:
-    match = re.search(rf"^{name}: (.*)$", body, re.MULTILINE)
-    return match[1].strip() if match else ""

@@ -148,7 +148,7 @@ class Channel:
     def _read(self, region: int | None) -> None:
         self._interruptible(region, self._poll.poll)
         try:
-            data, ancillary, _flags, _address = self.socket.recvmsg(262_144, 4 * wire.MAX_FDS + 64)
+            data, ancillary, _flags, _address = self.socket.recvmsg(65_536, 4 * wire.MAX_FDS + 64)
         except OSError:
             data, ancillary = b"", []
         if not data:

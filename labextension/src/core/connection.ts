@@ -62,7 +62,8 @@ export class Connection implements Transport {
         this.#requests.delete(id);
         failure === null ? resolve() : reject(new Error(failure));
       };
-      const timer = setTimeout(settle, PATIENCE_MS, "The kernel does not answer. Interrupt it with the notebook's ■.");
+      const unanswered = "The kernel does not answer. Interrupt it with the notebook's ■.";
+      const timer = setTimeout(settle, PATIENCE_MS, unanswered);
       this.#requests.set(id, settle);
       this.#send({ v: VERSION, t: "stop", id }, () => settle("The kernel of this run is gone, and the run with it."));
     });

@@ -32,7 +32,7 @@ export function App({ transport, theme = "auto" }: { transport: Transport; theme
       {tree.start && <BudgetBar tree={tree} now={now} />}
       {tree.spans.size > 0 && (
         <div class="flt-trace">
-          <TreeView tree={tree} running={running} now={now} selected={selected} chosen={chosen !== null} choose={choose} />
+          <TreeView {...{ tree, running, now, selected, choose }} chosen={chosen !== null} />
           {span && <SpanDetail key={span.id} tree={tree} span={span} now={now} />}
         </div>
       )}

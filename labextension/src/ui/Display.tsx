@@ -11,7 +11,10 @@ export function Display({ mimebundle }: { mimebundle: Record<string, unknown> })
   const plain = mimebundle["text/plain"];
   const label = typeof plain === "string" ? plain : "";
   const source = picture(mimebundle);
-  return source ? <img class="flt-picture" src={source} alt={label} /> : label ? <pre class="flt-pre">{label}</pre> : null;
+  if (source) {
+    return <img class="flt-picture" src={source} alt={label} />;
+  }
+  return label ? <pre class="flt-pre">{label}</pre> : null;
 }
 
 /** The address of the bundle's picture, null where it has none. */

@@ -6,9 +6,10 @@ import { Icon } from "./icons";
 
 export function IsolationBadge({ sandbox }: { sandbox: EventOf<"sandbox"> }) {
   const { backend, tier, guarantees, missing } = sandbox;
+  const confined = tier.startsWith("confined");
   return (
-    <span class={`flt-chip flt-isolation ${missing.length ? "flt-weak" : "flt-strong"}`} tabIndex={0}>
-      <Icon name={missing.length ? "warning" : "shield"} /> {backend}: {tier}
+    <span class={`flt-chip flt-isolation ${confined ? "flt-strong" : "flt-weak"}`} tabIndex={0}>
+      <Icon name={confined ? "shield" : "warning"} /> {backend}: {tier}
       <span class="flt-popover" role="tooltip">
         <b>Generated code runs in a {backend} sandbox.</b>
         {Object.entries(guarantees).map(([name, mechanism]) => (

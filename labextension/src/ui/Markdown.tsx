@@ -46,7 +46,7 @@ function blocks(source: string): ComponentChildren[] {
       out.push(table(takeWhile((next) => next.includes("|"))));
     } else {
       at++;
-      const rest = takeWhile((next) => Boolean(next.trim()) && !FENCE.test(next) && !ITEM.test(next) && !HEADING.test(next));
+      const rest = takeWhile((next) => next.trim() !== "" && ![FENCE, ITEM, HEADING].some((other) => other.test(next)));
       out.push(<p>{inline([line, ...rest].join("\n"))}</p>);
     }
   }

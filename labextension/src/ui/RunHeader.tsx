@@ -65,7 +65,9 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
         {model && (
           <span class="flt-chip" title="model">
             <Icon name="llm" /> {model}
-            {start?.sub_model && start.sub_model !== model && <span class="flt-dim"> · sub-queries {start.sub_model}</span>}
+            {start?.sub_model && start.sub_model !== model && (
+              <span class="flt-dim"> · sub-queries {start.sub_model}</span>
+            )}
           </span>
         )}
         {start && <span class="flt-chip" title="mode">{start.mode}</span>}

@@ -143,7 +143,7 @@ export function keyMove(key: string, rows: Row[], at: number): { id: string; ope
       if (row?.open) {
         return { id: row.span.id, open: false };
       }
-      return row && row.level > 0 ? go(rows.findLastIndex(({ level }, index) => index < at && level < row.level)) : null;
+      return row?.level ? go(rows.findLastIndex(({ level }, index) => index < at && level < row.level)) : null;
     case "Enter":
     case " ":
       return row?.open === undefined ? null : { id: row.span.id, open: !row.open };

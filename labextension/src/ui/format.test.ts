@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, count, dollars, duration, usageLine, withoutAnsi } from "./format";
+import type { SpanNode } from "../core/reducer";
+import { bytes, count, dollars, duration, gist, usageLine, withoutAnsi } from "./format";
 
 test("durations", () => {
-  const shown = [-5, 0, 0.44, 9.94, 9.96, 59.4, 59.6, 185, 3729].map((seconds) => duration(seconds * 1e6));
-  assert.deepEqual(shown, ["0.0 s", "0.0 s", "0.4 s", "9.9 s", "10 s", "59 s", "1:00", "3:05", "1:02:09"]);
+  const shown = [-5, 0.0004, 0.0994, 0.44, 9.94, 9.96, 59.4, 59.6, 185, 3729].map((seconds) => duration(seconds * 1e6));
+  assert.deepEqual(shown, ["0 ms", "0 ms", "99 ms", "0.4 s", "9.9 s", "10 s", "59 s", "1:00", "3:05", "1:02:09"]);
 });
 
 test("counts", () => {
@@ -30,4 +31,12 @@ test("usage says what is unknown", () => {
 
 test("terminal colours of a traceback are taken out", () => {
   assert.equal(withoutAnsi("\u001b[0;31mNameError\u001b[0m: x"), "NameError: x");
+});
+
+test("the gist of a span says what it is about, not how its text begins", () => {
+  const of = (span: Partial<SpanNode>) => gist({ thought: "", text: "", input: null, output: null, code: null, ...span } as SpanNode);
+  assert.equal(of({ type: "llm", output: "[[ ## reasoning ## ]]\nLook at the files.\n[[ ## code ## ]]" }), "Look at the files.");
+  assert.equal(of({ type: "llm", input: "[system]\nYour input fields are:" }), "", "a prompt says nothing of the call");
+  assert.equal(of({ type: "code", code: "# stage: search\nimport re\n\ndef found():\n    pass\nhits = found()" }), "hits = found()");
+  assert.equal(of({ type: "code", code: "import this" }), "import this");
 });

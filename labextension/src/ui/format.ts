@@ -4,9 +4,12 @@
 import type { Usage } from "../core/events";
 import type { SpanNode } from "../core/reducer";
 
-/** Microseconds as "0.4 s", "12 s", "3:05", "1:02:09". */
+/** Microseconds as "4 ms", "0.4 s", "12 s", "3:05", "1:02:09". */
 export function duration(microseconds: number): string {
   const seconds = Math.max(0, microseconds / 1e6);
+  if (seconds < 0.0995) {
+    return `${Math.round(seconds * 1000)} ms`;
+  }
   if (seconds < 9.95) {
     return `${seconds.toFixed(1)} s`;
   }
@@ -54,8 +57,14 @@ export function usageLine(usage: Usage): string {
   const part = (label: string, n: number | null) => `${n === null ? "unknown" : count(n)} ${label}`;
   const cached = usage.tokens_cached ? ` (${count(usage.tokens_cached)} cached)` : "";
   const calls = usage.llm_calls === 1 ? "" : `${usage.llm_calls} calls · `;
-  return `${calls}${part("tokens in", usage.tokens_in)}${cached} · ${part("out", usage.tokens_out)} · cost ${dollars(usage.cost_usd)}`;
+  const tokensIn = part("tokens in", usage.tokens_in) + cached;
+  return `${calls}${tokensIn} · ${part("out", usage.tokens_out)} · cost ${dollars(usage.cost_usd)}`;
 }
+
+/** How lines begin that do not say what a cell of code is for. */
+const TELLS_LITTLE = /^(\s|[#@)\]}]|import |from |def |class |async def |""")/;
+/** How dspy names the fields of a reply: a heading, not what was said. */
+const FIELD_NAME = /^\s*\[\[ ## \w+ ## \]\]\s*$/;
 
 /** One line that tells a span from its neighbours. */
 export function gist(span: SpanNode): string {
@@ -66,11 +75,12 @@ export function gist(span: SpanNode): string {
     rlm: span.input ?? "",
     iteration: span.thought || span.text,
     code: span.code ?? "",
-    llm: span.text || span.thought || span.output || span.input || "",
+    llm: span.text || span.thought || span.output || "",
     sandbox: "",
   }[span.type];
-  const line = source.slice(0, 2000).split("\n").find((part) => part.trim() && !/^\s*#/.test(part)) ?? "";
-  return line.trim().slice(0, 160);
+  const lines = source.slice(0, 4000).split("\n").filter((line) => line.trim() && !FIELD_NAME.test(line));
+  const telling = span.type === "code" ? lines.find((line) => !TELLS_LITTLE.test(line)) : undefined;
+  return (telling ?? lines[0] ?? "").trim().slice(0, 160);
 }
 
 /** Terminal colours, which tracebacks carry, are noise here. */

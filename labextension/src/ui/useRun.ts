@@ -34,7 +34,7 @@ export function useRun(transport: Transport): RunView {
     const unsubscribe = transport.subscribe(({ events, link, clockOffset }) => {
       queue = queue.length ? queue.concat(events) : [...events];
       current = { ...current, link, clockOffset };
-      draw();
+      frame ||= requestAnimationFrame(draw);
     });
     return () => {
       unsubscribe();

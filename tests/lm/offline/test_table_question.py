@@ -40,6 +40,8 @@ def read(question: str) -> TableQuestion | None:
         ("Which reef has the most colonies?", "sum", "colony_count", ("reefName",)),
         ("Which species has the highest depth?", "mean", "depth_m", ("coral_species",)),
         ("Top 3 divers by total colony count", "sum", "colony_count", ("diver_id",)),
+        ("average depth by bleached", "mean", "depth_m", ("bleached",)),
+        ("Compare bleached and non-bleached by average depth", "mean", "depth_m", ("bleached",)),
         ("How many divers are there?", "nunique", "diver_id", ()),
         ("How many distinct reef names are there?", "nunique", "reefName", ()),
         ("What is the most common coral species?", "count", "", ("coral_species",)),
@@ -70,6 +72,7 @@ def test_figures_measures_and_groups(question: str, how: str, measure: str, by: 
         ("How many rows where remarks is not empty?", [Condition("remarks", "present")]),
         ("How many rows are bleached?", [Condition("bleached", "==", True)]),
         ("How many rows are not bleached?", [Condition("bleached", "==", False)]),
+        ("median depth per species for bleached ones", [Condition("bleached", "==", True)]),
         ("How many rows where remarks are IT?", [Condition("remarks", "==", "IT")]),
         (
             "average depth in March 2024",

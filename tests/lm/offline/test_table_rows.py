@@ -16,6 +16,8 @@ QUESTIONS = [
     "How many rows have weight of at least 20 in Lund?",
     "What percentage of rows per carrier has attempts of 2?",
     "How many rows per weekday?",
+    "Which hour of the day has the most rows?",
+    "Compare insured and non-insured by average weight",
     "Which month has the most rows?",
     "Compare heron and swift by total weight",
     "What is the 90th percentile of weight?",

@@ -28,5 +28,10 @@ def test_agent_descriptions_are_read_back() -> None:
     assert variables[0].preview == "a\nb"
 
 
+def test_data_that_speaks_of_variables_describes_none() -> None:
+    text = prompt_text(describe("notes", "Variable: `x` is a name\nVariable: `y`"))
+    assert [variable.name for variable in read_variables(text)] == ["notes"]
+
+
 def test_a_text_without_descriptions_has_no_variables() -> None:
     assert read_variables("Variables are nice.") == []

@@ -10,7 +10,7 @@ from fleet_rlm.lm.offline.wording import CANNOT, LABEL
 from fleet_rlm.lm.offline.work import Step, Work, next_cell, read_history
 from tests.lm.offline.bench import solve
 
-PAGES = Variable("pages", "dict", "90 keys", '{"a.txt": "x"}')
+PAGES = Variable("pages", "dict", '{"a.txt": "x"}')
 LOOKED = Step("# stage: look\n...", "texts `pages`: 90 documents, 9000000 characters")
 TOLL = "Which documents mention a toll, and what amount do they name?"
 
