@@ -22,6 +22,10 @@ def test_an_answer_is_markdown_with_tables() -> None:
     assert "<td>e</td>" in shown
 
 
+def test_the_lines_of_an_answer_stay_lines() -> None:
+    assert "<li>cgi.py: 3.13<br />\ncgi.py:57</li>" in answer_html("- cgi.py: 3.13\n    cgi.py:57")
+
+
 def test_html_of_an_answer_stays_text() -> None:
     assert "<b>" not in answer_html("<b>bold</b>")
 
