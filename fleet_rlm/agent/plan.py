@@ -48,4 +48,3 @@ class Plan:
 
     def __repr__(self) -> str:
         return self.text()
-

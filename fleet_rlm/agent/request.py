@@ -14,7 +14,8 @@ from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Variable
 from fleet_rlm.core.settings import Settings
 from fleet_rlm.lm.resolve import Resolved, resolve_both
-from fleet_rlm.lm.windows import window
+from fleet_rlm.lm.windows import CHARS_PER_TOKEN, window
+from fleet_rlm.rlm.scope import QUERIES
 from fleet_rlm.sandbox.registry import check_name
 
 Mode = Literal["auto", "rlm_only", "tools_only", "direct"]
@@ -36,6 +37,7 @@ class Request:
         lm, sub_lm: the models.
         budget: what the run may spend.
         cell_timeout: seconds a cell may compute.
+        concurrency: sub-queries in flight at once.
         sandbox: the backend's name.
         settings: the environment's settings.
     """
@@ -49,6 +51,7 @@ class Request:
     sub_lm: Resolved
     budget: Budget
     cell_timeout: float
+    concurrency: int
     sandbox: str
     settings: Settings
 
@@ -64,6 +67,7 @@ def request(
     timeout: float | None = None,
     cell_timeout: float | None = None,
     depth: int | None = None,
+    concurrency: int = QUERIES,
     sandbox: str | None = None,
 ) -> Request:
     """Check and resolve everything that costs nothing.
@@ -88,13 +92,15 @@ def request(
         limits = replace(limits, depth=depth)
     if cell_timeout is not None and not cell_timeout > 0:
         raise UserError(f"cell_timeout must be a number of seconds above 0, not {cell_timeout!r}")
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise UserError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
     model, sub_model = resolve_both(lm, sub_lm, settings)
     values = named(context)
-    text = small_text(values, _direct_chars(model.lm, settings)) if mode in ("auto", "direct") else None
+    direct_chars = _direct_chars(model.lm, settings)
+    text = small_text(values, direct_chars) if mode in ("auto", "direct") else None
     if mode == "direct" and text is None:
         raise UserError(
-            f"the data does not fit one prompt (about {_direct_chars(model.lm, settings):,} characters); "
-            "use mode 'auto' or 'rlm_only'"
+            f"the data does not fit one prompt (about {direct_chars:,} characters); use mode 'auto' or 'rlm_only'"
         )
     return Request(
         task=task.strip(),
@@ -106,6 +112,7 @@ def request(
         sub_lm=sub_model,
         budget=limits,
         cell_timeout=cell_timeout or CELL_TIMEOUT,
+        concurrency=concurrency,
         sandbox=sandbox,
         settings=settings,
     )
@@ -113,5 +120,5 @@ def request(
 
 def _direct_chars(lm: dspy.BaseLM, settings: Settings) -> int:
     """Half the model's window at most: the answer and the instructions need room too."""
-    tokens = window(lm)
-    return settings.direct_chars if tokens is None else min(settings.direct_chars, int(tokens * 3.2 / 2))
+    tokens = window(lm) or settings.window
+    return settings.direct_chars if tokens is None else min(settings.direct_chars, int(tokens * CHARS_PER_TOKEN / 2))

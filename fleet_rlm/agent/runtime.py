@@ -82,6 +82,7 @@ def run(task: str, **options: Any) -> Run:
         timeout: seconds for the whole run.
         cell_timeout: seconds one cell of generated code may compute.
         depth: levels of recursion: 0 no sub-queries, 1 sub-queries, 2 (default) sub-RLMs too.
+        concurrency: sub-queries in flight at once.
         sandbox: "local" (confined) or "process" (not confined).
 
     Returns:
@@ -125,7 +126,13 @@ class _Work:
         self.asked = asked
         self.run = run
         self.scope = Scope.create(
-            run.log, asked.budget, asked.lm.lm, asked.sub_lm.lm, cell_timeout=asked.cell_timeout
+            run.log,
+            asked.budget,
+            asked.lm.lm,
+            asked.sub_lm.lm,
+            cell_timeout=asked.cell_timeout,
+            concurrency=asked.concurrency,
+            unknown_window=asked.settings.window,
         )
         self.deadline: asyncio.Timeout | None = None
         self.task: asyncio.Task[Any] | None = None

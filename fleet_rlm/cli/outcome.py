@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -47,9 +46,9 @@ def print_answer(run: Run, console: Console) -> None:
     label += f" ({facts.OFFLINE})" if run.offline else ""
     console.print(Rule(label, align="left", style="dim"))
     if run.answer is not None:
-        text = facts.printable(facts.answer_text(run.answer))
-        shown = Markdown(text) if isinstance(run.answer, str) and console.is_terminal else Text(text)
-        console.print(shown, soft_wrap=not console.is_terminal)
+        # As it is: Markdown is readable as text, and rendered it would lose the lines that evidence is quoted in.
+        text = Text(facts.printable(facts.answer_text(run.answer)))
+        console.print(text, soft_wrap=not console.is_terminal)
     if run.status != "ok":
         console.print(Text(f"{facts.STATUS[run.status]}: {facts.printable(run.error or 'no answer')}", style="red"))
 

@@ -240,4 +240,3 @@ class RunLog:
 def current_span() -> Span | None:
     """The span of the calling context."""
     return _current.get()
-

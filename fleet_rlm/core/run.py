@@ -85,7 +85,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """"running", "ok", "exhausted" (a limit was reached), "stopped" (by the user) or "failed"."""
+        """ "running", "ok", "exhausted" (a limit was reached), "stopped" (by the user) or "failed"."""
         return self.tree.status
 
     @property
@@ -216,4 +216,3 @@ class Run:
     def __repr__(self) -> str:
         spans, calls = len(self.tree.spans), self.usage.llm_calls
         return f"Run({self.task[:60]!r}, status={self.status!r}, spans={spans}, llm_calls={calls})"
-

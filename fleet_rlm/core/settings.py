@@ -30,6 +30,7 @@ class Settings:
         sub_lm: FLEET_SUB_LM, the model of sub-queries and children; the same model if unset.
         sandbox: FLEET_SANDBOX, where generated code runs.
         home: FLEET_HOME, where the logs and artifacts of runs are kept.
+        window: FLEET_WINDOW, tokens of context of a model whose window is not known, such as one on your own server.
         direct_chars: FLEET_DIRECT_CHARS, the largest context in characters that is answered without recursion.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     sub_lm: str | None = None
     sandbox: str = "local"
     home: Path = field(default_factory=_home)
+    window: int | None = None
     direct_chars: int = 24_000
 
     VARIABLES: ClassVar[dict[str, str]] = {
@@ -44,6 +46,7 @@ class Settings:
         "sub_lm": "FLEET_SUB_LM",
         "sandbox": "FLEET_SANDBOX",
         "home": "FLEET_HOME",
+        "window": "FLEET_WINDOW",
         "direct_chars": "FLEET_DIRECT_CHARS",
     }
 
@@ -59,9 +62,9 @@ class Settings:
         values: dict[str, object] = dict(given)
         if "home" in given:
             values["home"] = Path(given["home"]).expanduser()
-        if "direct_chars" in given:
-            chars = given["direct_chars"]
-            if not chars.isdecimal():
-                raise UserError(f"FLEET_DIRECT_CHARS must be a whole number of characters, not {chars!r}")
-            values["direct_chars"] = int(chars)
+        for name, unit in (("direct_chars", "characters"), ("window", "tokens")):
+            if name in given:
+                if not given[name].isdecimal():
+                    raise UserError(f"{cls.VARIABLES[name]} must be a whole number of {unit}, not {given[name]!r}")
+                values[name] = int(given[name])
         return cls(**values)  # type: ignore[arg-type]

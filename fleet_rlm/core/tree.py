@@ -67,7 +67,7 @@ class Tree:
 
     @property
     def status(self) -> str:
-        """"running", "ok", "exhausted", "stopped" or "failed"."""
+        """ "running", "ok", "exhausted", "stopped" or "failed"."""
         return self.end.status if self.end else "running"
 
     @property

@@ -40,15 +40,17 @@ class MeteredLM(dspy.BaseLM):
         inner: the model to call.
         log: where the spans go.
         ledger: the run's budget.
+        window: the model's context window in tokens, None where it is not known.
     """
 
-    def __init__(self, inner: dspy.BaseLM, log: RunLog, ledger: Ledger) -> None:
+    def __init__(self, inner: dspy.BaseLM, log: RunLog, ledger: Ledger, window: int | None = None) -> None:
         super().__init__(model=inner.model, model_type=inner.model_type)
         self.inner = inner
         self.kwargs = inner.kwargs
         self.cache = inner.cache
         key = inner.kwargs.get("api_key")
         self._secrets = (key,) if isinstance(key, str) else ()
+        self.window = window
         self._log = log
         self._ledger = ledger
 

@@ -10,6 +10,9 @@ from fleet_rlm.lm.providers import provider_of
 if TYPE_CHECKING:
     import dspy
 
+CHARS_PER_TOKEN = 3.2
+"""Characters a token stands for at least, in English text and code; used where only the provider could count."""
+
 
 def window(lm: dspy.BaseLM) -> int | None:
     """The model's context window in tokens; None where it is not known.

@@ -24,8 +24,7 @@ _LINE = re.compile(r"\s*(%%?)fleet\s+(.*)", re.DOTALL)
 @context_matcher(identifier="fleet_rlm.magic")  # type: ignore[untyped-decorator]
 def fleet_matcher(context: CompletionContext) -> SimpleMatcherResult:
     """The completions at the cursor; none outside the magic line of a cell."""
-    before = context.full_text[: _offset(context)]
-    line = _LINE.fullmatch(before.rpartition("\n")[2]) if context.cursor_line == 0 else None
+    line = _LINE.fullmatch(context.full_text[: context.cursor_position]) if context.cursor_line == 0 else None
     if line is None:
         return {"completions": [], "matched_fragment": ""}
     shell = get_ipython()
@@ -76,8 +75,3 @@ def _paths(word: str) -> list[str]:
     """Files and directories that begin with the word; silent until there is one, or they would bury the variables."""
     found = glob.glob(glob.escape(word) + "*") if word else []
     return [path + os.sep if os.path.isdir(path) else path for path in found]
-
-
-def _offset(context: CompletionContext) -> int:
-    lines = context.full_text.split("\n")
-    return sum(len(line) + 1 for line in lines[: context.cursor_line]) + context.cursor_position

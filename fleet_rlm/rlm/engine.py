@@ -12,19 +12,21 @@ The private dspy names this relies on are in `PRIVATE`, pinned by `tests/rlm/tes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
 import dspy
 from dspy.predict.rlm import _strip_code_fences
-from dspy.primitives.repl_types import REPLEntry, REPLHistory
+from dspy.primitives.repl_types import REPLHistory
 
 from fleet_rlm.core.errors import BudgetExhausted, ModelError
 from fleet_rlm.core.events import Delta, Display, Note
 from fleet_rlm.core.log import Span
 from fleet_rlm.lm.metered import calling_as
+from fleet_rlm.lm.windows import CHARS_PER_TOKEN
 from fleet_rlm.rlm.describe import prompt_text
+from fleet_rlm.rlm.history import CUTS, OUTPUTS, WINDOW_SHARE, length, repeats, shortened
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.rlm.unreadable import Unreadable
 from fleet_rlm.sandbox.base import CellError, CellResult, Sandbox
@@ -37,20 +39,14 @@ PRIVATE = (
 )
 """Methods of dspy.RLM called here, besides `_strip_code_fences`; dspy 3.4 has no public seam for them."""
 
-STALLED = 3
-"""Identical cells with identical output in a row before the loop is ended."""
+REPEATED = 3
+"""Repetitions of a cell with the same output: the first is told to the model, this many end the loop."""
 
 LIVE_AFTER = 0.5
 """Seconds after which a cell's output is also streamed; shorter cells are told by their result alone."""
 
 DEATHS = 3
 """Sandboxes one RLM may lose to its own code before it is ended."""
-
-SHORTENED_TO = (2_000, 500, 100)
-"""Characters left of older outputs at each attempt to fit the window."""
-
-KEPT_WHOLE = 3
-"""Latest outputs left whole, except at the last attempt."""
 
 
 class FleetRLM(dspy.RLM):
@@ -138,9 +134,14 @@ class _Loop:
         self.deaths = 0
         self.described = described
         self.outputs = list(rlm.signature.output_fields)
+        self.lm = rlm.generate_action.lm or self.scope.lm
+        tokens = self.lm.window
+        self.room = None if tokens is None else int(tokens * CHARS_PER_TOKEN * WINDOW_SHARE)
         self.history = REPLHistory(max_output_chars=rlm.max_output_chars)
-        self.unreadable = Unreadable(self.scope.log, self.scope.lm.model)
-        self.stalled = 0
+        self.whole: list[str] = []
+        self.is_cut = False
+        self.unreadable = Unreadable(self.scope.log, self.lm.model)
+        self.repeated = 0
 
     async def run(self) -> dspy.Prediction:
         for iteration in range(1, self.rlm.max_iters + 1):
@@ -165,17 +166,23 @@ class _Loop:
             return await self.finish(str(error))
         except (dspy.AdapterParseError, SyntaxError) as error:
             fault = f"[Error] {self.unreadable.fault(error)}\nReply again with `reasoning` and `code`."
+            self.whole.append(fault)
             return self.history.append(reasoning="", code="", output=fault)
         self.unreadable.was_read()
         self.scope.log.emit(Delta(channel="thought", text=action.reasoning or ""))
         result = await self.execute(code)
-        if self.is_stalled(code, result):
-            return await self.finish(f"the same cell gave the same output {STALLED + 1} times in a row")
-        outcome: Any = result.text()
+        text = result.text()
+        outcome: Any = text
+        self.whole.append(text)
         if result.submitted is not None:
             outcome = dspy.FinalOutput(result.submitted)
         elif result.error is not None:
-            outcome = f"[Error] {outcome}"
+            outcome = f"[Error] {text}"
+        self.repeated = self.repeated + 1 if repeats(self.history, code, text) else 0
+        if self.repeated >= REPEATED:
+            return await self.finish(f"the same cell gave the same output {REPEATED + 1} times in a row")
+        if self.repeated and result.submitted is None:
+            outcome += "\n[Note] the same cell gave the same output as before: try another way, or SUBMIT what you know"
         step = self.rlm._process_execution_result(action, code, outcome, self.history, self.outputs)
         if isinstance(step, dspy.Prediction):
             step.finished_early = None
@@ -193,6 +200,8 @@ class _Loop:
             told = f"{error}. A new sandbox has your inputs again; what your code had made is lost."
             self.scope.log.emit(Note(level="warning", text=told))
             self.sandbox = await self.reopen()
+            if self.is_cut:
+                await self.sandbox.aput(OUTPUTS, self.whole)
             return CellResult(error=CellError("SandboxDied", error.reason, told))
 
     async def finish(self, reason: str) -> dspy.Prediction:
@@ -208,27 +217,29 @@ class _Loop:
         )
 
     async def ask(self, predictor: Any, role: tuple[str, Any], **inputs: Any) -> dspy.Prediction:
-        """Call a predictor; where the prompt is too long for the window, again with older outputs shortened."""
-        for limit in (*SHORTENED_TO, None):
+        """Call a predictor; where the history is or turns out too long for the window, with older outputs cut."""
+        for cut in CUTS:
+            if self.room is not None and length(self.history) > self.room:
+                await self.shorten(*cut, f"the history fills {WINDOW_SHARE:.0%} of the context window")
+        for then in (*CUTS, None):
             try:
                 with calling_as(*role):
                     return await predictor.acall(repl_history=self.history, **inputs)
             except dspy.ContextWindowExceededError as error:
-                if limit is None:
+                if then is None:
                     raise ModelError(
-                        f"the prompt does not fit the context window of {self.scope.lm.model} even with its history "
+                        f"the prompt does not fit the context window of {self.lm.model} even with its history "
                         "shortened; use a model with a larger window"
                     ) from error
-                text = f"the prompt outgrew the context window; older outputs are shortened to {limit} characters"
-                self.scope.log.emit(Note(level="warning", text=text))
-                self.history = shortened(self.history, limit)
+                await self.shorten(*then, "the prompt outgrew the context window")
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def is_stalled(self, code: str, result: CellResult) -> bool:
-        last = self.history.entries[-1] if self.history.entries else None
-        same = last is not None and last.code == code and result.submitted is None and result.text() in last.output
-        self.stalled = self.stalled + 1 if same else 0
-        return self.stalled >= STALLED
+    async def shorten(self, chars: int, whole: int, why: str) -> None:
+        """Cut older outputs, and keep them whole in the sandbox."""
+        await self.sandbox.aput(OUTPUTS, self.whole)
+        self.is_cut = True
+        self.history = shortened(self.history, chars, whole)
+        self.scope.log.emit(Note(level="warning", text=f"{why}; older outputs are cut to {chars} characters"))
 
 
 async def run_cell(scope: Scope, sandbox: Sandbox, code: str) -> CellResult:
@@ -244,19 +255,6 @@ async def run_cell(scope: Scope, sandbox: Sandbox, code: str) -> CellResult:
         if result.error is not None:
             span.fail(result.error.type, result.error.message)
         return result
-
-
-def shortened(history: REPLHistory, chars: int) -> REPLHistory:
-    """The history with all but the latest outputs cut to `chars`; nothing is dropped, so its order stays."""
-    entries = history.entries
-    cut_below = len(entries) - (KEPT_WHOLE if chars > SHORTENED_TO[-1] else 0)
-    cut = [
-        REPLEntry(reasoning=entry.reasoning, code=entry.code, output=f"{entry.output[:chars]}\n[... cut]")
-        if index < cut_below and len(entry.output) > chars
-        else entry
-        for index, entry in enumerate(entries)
-    ]
-    return REPLHistory(entries=cut, max_output_chars=history.max_output_chars)
 
 
 def _live(span: Span) -> Callable[[str, str], None]:

@@ -19,10 +19,10 @@ from fleet_rlm.core.budget import Budget, Ledger
 from fleet_rlm.core.events import BudgetChange
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.lm.metered import MeteredLM
-from fleet_rlm.lm.windows import window
+from fleet_rlm.lm.windows import CHARS_PER_TOKEN, window
 
 QUERIES = 16
-"""Sub-queries in flight at once, in the whole run (design 3.4)."""
+"""Sub-queries in flight at once in the whole run, unless it says otherwise (design 3.4)."""
 
 SIBLINGS = 4
 """Children running at once on one level of recursion (design 3.4)."""
@@ -39,6 +39,7 @@ class Scope:
         ledger: the run's budget.
         lm: the root model, metered.
         sub_lm: the model of sub-queries and children, metered.
+        queries: slots of the sub-queries in flight.
         cell_timeout: seconds a cell may run; host calls do not count.
     """
 
@@ -46,8 +47,8 @@ class Scope:
     ledger: Ledger
     lm: MeteredLM
     sub_lm: MeteredLM
+    queries: asyncio.Semaphore
     cell_timeout: float | None = None
-    queries: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(QUERIES))
     siblings: dict[int, asyncio.Semaphore] = field(
         default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(SIBLINGS))
     )
@@ -59,23 +60,32 @@ class Scope:
         budget: Budget,
         lm: dspy.BaseLM,
         sub_lm: dspy.BaseLM,
+        *,
         cell_timeout: float | None = None,
+        concurrency: int = QUERIES,
+        unknown_window: int | None = None,
     ) -> Scope:
-        """A scope whose models and ledger write to `log`."""
+        """A scope whose models and ledger write to `log`.
+
+        Args:
+            concurrency: sub-queries in flight at once.
+            unknown_window: tokens to assume for a model whose context window is not known; None assumes nothing.
+        """
         ledger = Ledger(budget, lambda spent, left: log.emit(BudgetChange(spent=spent, remaining=left)))
         return cls(
             log=log,
             ledger=ledger,
-            lm=MeteredLM(lm, log, ledger),
-            sub_lm=MeteredLM(sub_lm, log, ledger),
+            lm=MeteredLM(lm, log, ledger, window(lm) or unknown_window),
+            sub_lm=MeteredLM(sub_lm, log, ledger, window(sub_lm) or unknown_window),
             cell_timeout=cell_timeout,
+            queries=asyncio.Semaphore(concurrency),
         )
 
     @property
     def query_chars(self) -> int | None:
         """Characters that safely fit one sub-query, from the sub-model's window; None where that is not known."""
-        tokens = window(self.sub_lm.inner)
-        return None if tokens is None else int(tokens * 3.2 * 0.8)
+        tokens = self.sub_lm.window
+        return None if tokens is None else int(tokens * CHARS_PER_TOKEN * 0.8)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[Scope]:

@@ -18,15 +18,18 @@ MAX_BYTES = 1 << 30  # per file
 PIECE = 1 << 20
 
 
-def collect(source: Path, names: list[str], keep: Path) -> list[SandboxFile]:
-    """Copy the named files into `keep` (created if needed). Names that do not hold what they promise are left out."""
+def collect(base: Path, source: tuple[str, ...], names: list[str], keep: Path) -> list[SandboxFile]:
+    """Copy the named files of `base`/`source`... into `keep` (created if needed).
+
+    `base` and `keep` must be out of the code's reach. Names that do not hold what they promise are left out.
+    """
     found: list[SandboxFile] = []
     for name in names[:MAX_FILES]:
         parts = PurePosixPath(name).parts
         if not parts or ".." in parts or parts[0] == "/":
             continue
         try:
-            fd = _opened(source, parts)
+            fd = _opened(base, (*source, *parts))
         except OSError:
             continue
         with open(fd, "rb", buffering=0) as file:
@@ -35,8 +38,8 @@ def collect(source: Path, names: list[str], keep: Path) -> list[SandboxFile]:
     return found
 
 
-def _opened(source: Path, parts: tuple[str, ...]) -> int:
-    folder = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _opened(base: Path, parts: tuple[str, ...]) -> int:
+    folder = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for part in parts[:-1]:
             inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)

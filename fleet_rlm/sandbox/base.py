@@ -74,6 +74,7 @@ class CellResult:
     stderr: str = ""
     printed: str = ""  # both streams in the order written
     value: str | None = None  # repr of a trailing expression, bounded
+    text_value: str | None = None  # the trailing expression itself, where it is a str
     error: CellError | None = None
     submitted: dict[str, Any] | None = None
     displays: list[dict[str, Any]] = field(default_factory=list)  # mimebundles; image/png is base64 text as in Jupyter

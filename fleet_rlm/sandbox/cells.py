@@ -18,6 +18,7 @@ from fleet_rlm.sandbox.link import Link
 
 GRACE_S = 2.0
 AGAIN_S = 0.2  # a cell may swallow one interrupt
+STREAMED = 1_000_000  # characters
 
 
 class Cell:
@@ -35,6 +36,7 @@ class Cell:
         self._since = 0.0
         self._answer: asyncio.Future[Frame] | None = None
         self._stopper: asyncio.Task[None] | None = None
+        self._heard = 0
         self.timed_out = False
         self.started = self.ended = time.perf_counter()
 
@@ -79,16 +81,17 @@ class Cell:
         """Interrupt the guest; kill it if it does not answer within the grace period."""
         if self._stopper is None and self._answer is not None and not self._answer.done():
             self._hold()
+            self._link.interrupt()  # before the calls it may be waiting for are refused: the interrupt is the reason
             self._refuse_calls()
-            self._stopper = asyncio.get_running_loop().create_task(self._interrupt(self._answer))
+            self._stopper = asyncio.get_running_loop().create_task(self._insist(self._answer))
 
-    async def _interrupt(self, answer: asyncio.Future[Frame]) -> None:
+    async def _insist(self, answer: asyncio.Future[Frame]) -> None:
         for _ in range(round(GRACE_S / AGAIN_S)):
-            self._link.interrupt()
             done, _ = await asyncio.wait({answer}, timeout=AGAIN_S)
             if done:
                 answer.exception()  # nobody else may be left to hear it
                 return
+            self._link.interrupt()
         why = f"a cell exceeded its {self.timeout:g} s and" if self.timed_out else "a cell was stopped but"
         self._link.kill(f"{why} could not be interrupted (it is probably inside a long call of native code)")
         if answer.done():
@@ -109,7 +112,9 @@ class Cell:
         if self._on_output is None or self.stopping or not isinstance(chunks, list):
             return
         for stream, text in _valid(chunks):
-            self._on_output(stream, text)
+            if self._heard < STREAMED:  # the guest keeps to far less; forged output must not grow a log for ever
+                self._heard += len(text)
+                self._on_output(stream, text)
 
 
 def _valid(chunks: Any) -> list[tuple[Literal["stdout", "stderr"], str]]:
@@ -127,9 +132,13 @@ def _valid(chunks: Any) -> list[tuple[Literal["stdout", "stderr"], str]]:
 
 def result_of(header: dict[str, Any], cell: Cell, files: list[SandboxFile]) -> CellResult:
     """The guest's answer, checked field by field: generated code could have forged it."""
+    named = header.get("files")
     output = header.get("output")
     output = output if isinstance(output, dict) else {}
     chunks = _valid(output.get("chunks"))
+    if isinstance(named, list) and len(named) > len(files):
+        lost = f"({len(named) - len(files)} of {len(named)} files in artifacts/ were too many or too large to keep)\n"
+        chunks.append(("stderr", lost))
     error = _error(header.get("error"))
     submitted = header.get("submitted")
     if cell.timed_out and not isinstance(submitted, dict):
@@ -137,12 +146,13 @@ def result_of(header: dict[str, Any], cell: Cell, files: list[SandboxFile]) -> C
         trace = error.traceback.rstrip("\n") + "\n" if error is not None else ""
         error = CellError("CellTimeout", message, f"{trace}CellTimeout: {message}\n")
     value = header.get("value")
-    displays = header.get("displays")
+    displays, text = header.get("displays"), header.get("text")
     return CellResult(
         stdout="".join(text for stream, text in chunks if stream == "stdout"),
         stderr="".join(text for stream, text in chunks if stream == "stderr"),
         printed="".join(text for _, text in chunks),
         value=value if isinstance(value, str) else None,
+        text_value=text if isinstance(text, str) else None,
         error=error,
         submitted=submitted if isinstance(submitted, dict) else None,
         displays=[shown for shown in displays if isinstance(shown, dict)] if isinstance(displays, list) else [],

@@ -16,7 +16,6 @@ from typing import Any
 
 from fleet_rlm.sandbox.guest import wire
 
-FRAME_LIMIT = 1 << 30  # bytes a guest may send at once
 STREAM_ENDED = "its process ended"
 Frame = tuple[dict[str, Any], list[bytes]]
 
@@ -35,7 +34,7 @@ class Channel:
         self._on_frame = on_frame
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._parser = wire.Parser(FRAME_LIMIT)
+        self._parser = wire.Parser(wire.GUEST_LIMIT)
         self._queue: collections.deque[tuple[memoryview, list[int]]] = collections.deque()
         self._open = True
         self.peer_pid: int | None = None  # learned from the kernel with the first bytes

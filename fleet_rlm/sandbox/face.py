@@ -57,6 +57,8 @@ class BlockingFace(Sandbox):
     def execute(self, code: str, variables: dict[str, Any] | None = None) -> Any:
         """Run a cell the way dspy expects: its text, None, or FinalOutput after SUBMIT.
 
+        A trailing string is returned as it is if nothing was printed (dspy.Flex parses it).
+
         Raises:
             SyntaxError, CodeExecutionError: what the model can repair; the message holds everything printed before.
             CodeInterpreterError: when the sandbox is gone.
@@ -74,6 +76,8 @@ class BlockingFace(Sandbox):
             raise (kind or CodeExecutionError)(result.text())
         if result.submitted is not None:
             return FinalOutput(result.submitted)
+        if result.text_value is not None and not result.printed:
+            return result.text_value
         return result.text() or None
 
     def __call__(self, code: str, variables: dict[str, Any] | None = None) -> Any:

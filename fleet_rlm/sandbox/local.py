@@ -38,6 +38,7 @@ from fleet_rlm.sandbox.watchdog import watch
 
 RESERVED = {"SUBMIT", "display", "__builtins__"}
 INLINE = 65_536  # characters or bytes encoded on the loop itself; more goes to a thread
+BIRTH_S = 20.0  # a fork takes milliseconds; a machine that swaps may need longer
 REMEMBER = 65_536  # bytes from which a mutable value is sent once only
 _numbers = itertools.count(1)
 
@@ -83,9 +84,10 @@ class LocalSandbox(BlockingFace):
         self._keep = keep_files
         self._parent: LocalSandbox | None = None
         self._children: set[LocalSandbox] = set()
+        self._unborn: dict[int, Link] = {}
         self._template: Template | None = None
         self._link: Link | None = None
-        self._directory = Path()
+        self._place: tuple[str, ...] = ()  # this sandbox's directory, as names below the template's root
         self._closed = False
         self._starting = asyncio.Lock()
         self._cell: Cell | None = None
@@ -113,7 +115,8 @@ class LocalSandbox(BlockingFace):
     @property
     def workdir(self) -> Path:
         """The cells' current directory, once started."""
-        return self._directory / "work"
+        root = Path() if self._template is None else self._template.root
+        return root.joinpath(*self._place, "work")
 
     @property
     def busy(self) -> bool:
@@ -136,11 +139,11 @@ class LocalSandbox(BlockingFace):
                 link = Link(ours, self._on_message, self._on_end, birth.exit_code)
                 birth.failed.add_done_callback(lambda failed: link.fail(failed.result()))
                 template.fork(birth, theirs, directory, self.limits)
-                await link.ready
-                self._adopt(link, template, template.root / directory)
+                await _born(link)
+                self._adopt(link, template, (directory,))
 
-    def _adopt(self, link: Link, template: Template, directory: Path) -> None:
-        self._link, self._template, self._directory = link, template, directory
+    def _adopt(self, link: Link, template: Template, place: tuple[str, ...]) -> None:
+        self._link, self._template, self._place = link, template, place
         template.sandbox_pids.add(link.pid)
         watch(self, link, template)
 
@@ -163,7 +166,9 @@ class LocalSandbox(BlockingFace):
         await self._template.end_strays()
         from fleet_rlm.sandbox.guest.removal import remove
 
-        await asyncio.to_thread(remove, str(self._directory))
+        await asyncio.to_thread(remove, str(self._template.root), *self._place)
+        if self._keep is None:
+            await asyncio.to_thread(remove, str(self._template.root), self._kept_name())
 
     async def _live(self) -> Link:
         if self._closed:
@@ -279,9 +284,16 @@ class LocalSandbox(BlockingFace):
     async def _collect(self, names: Any) -> list[Any]:
         if not isinstance(names, list) or not names:
             return []
-        keep = self._keep or self._directory.parent / f"{self._directory.name}.kept"
+        if self._template is None:
+            return []
+        keep = self._keep or self._template.root / self._kept_name()
         names = [name for name in names if isinstance(name, str)]
-        return await asyncio.to_thread(artifacts.collect, self.workdir / "artifacts", names, keep)
+        source = (*self._place, "work", "artifacts")
+        return await asyncio.to_thread(artifacts.collect, self._template.root, source, names, keep)
+
+    def _kept_name(self) -> str:
+        """A directory beside the sandboxes' own, which no sandbox can reach."""
+        return f"{'-'.join(self._place)}.kept"
 
     async def ainterrupt(self) -> None:
         """Interrupt the running cell; it ends with KeyboardInterrupt, or the sandbox with SandboxDied."""
@@ -301,9 +313,9 @@ class LocalSandbox(BlockingFace):
         elif kind == "out" and self._cell is not None:
             self._cell.on_chunks(header.get("c"))
         elif kind == "unforked":
-            for child in self._children:
-                if child._link is not None and not child._link.ready.done():
-                    child._link.fail(f"the fork failed: {header.get('error')}")
+            unborn = self._unborn.get(header.get("id", 0))
+            if unborn is not None:
+                unborn.fail(f"the fork failed: {header.get('error')}")
 
     def _send_result(self, header: dict[str, Any], parcel: values.Parcel | None) -> None:
         if self._link is not None:
@@ -340,18 +352,28 @@ class LocalSandbox(BlockingFace):
         child.limits = self.limits
         child._parent, child._sent, child._registered = self, self._sent.inherited(), dict(self._registered)
         ours, theirs = socket.socketpair()
-        async with self._template.forking:
-            link = child._link = Link(ours, child._on_message, child._on_end, None)
-            self._link.send({"t": "fork", "id": number, "dir": directory, **request}, fds=[theirs.detach()])
-            self._children.add(child)
-            try:
-                await link.ready
-            except BaseException:
-                self._children.discard(child)
-                await link.close()
-                raise
-            child._adopt(link, self._template, self._directory / "sub" / directory)
+        link = child._link = self._unborn[number] = Link(ours, child._on_message, child._on_end, None)
+        self._link.send({"t": "fork", "id": number, "dir": directory, **request}, fds=[theirs.detach()])
+        self._children.add(child)
+        try:
+            await _born(link)
+        except BaseException:
+            self._children.discard(child)
+            await link.close()
+            raise
+        finally:
+            del self._unborn[number]
+        child._adopt(link, self._template, (*self._place, "sub", directory))
         return child
+
+
+async def _born(link: Link) -> None:
+    """Wait for a fork to announce itself. Raises SandboxDied."""
+    try:
+        await asyncio.wait_for(link.ready, BIRTH_S)
+    except TimeoutError:
+        link.kill(f"it did not start within {BIRTH_S:g} s")
+        raise SandboxDied(link.ended.result()) from None
 
 
 def _kind(tool: Tool) -> str:

@@ -150,7 +150,6 @@ class Template:
                 "t": "config",
                 "root": os.path.realpath(self.root),
                 "lock": TIERS[self.tier],
-                "abi_limit": 99,
                 "read": granted,
                 "path": paths,
                 "preload": self.preload,

@@ -46,7 +46,7 @@ async def _patrol() -> None:
             elif len(pids) > 1 and _over(sandbox.limits.memory, pids):
                 _end(link, pids, f"its processes together used more than {(sandbox.limits.memory or 0) >> 20:,} MB")
         for template in {template for _, template in _watched.values()}:
-            if len(template.children()) > len(template.sandbox_pids):
+            if set(template.children()) - template.sandbox_pids:
                 await template.end_strays()
 
 

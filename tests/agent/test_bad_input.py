@@ -21,7 +21,9 @@ BIG = "some data\n" * 10_000
 @contextmanager
 def coded(*cells: str) -> Iterator[tuple[LMServer, str]]:
     """A model that writes these cells one after the other."""
-    with LMServer(by_role(rlm_action=[rlm_action("next", cell) for cell in cells], direct=answer(answer="ok"))) as server:
+    with LMServer(
+        by_role(rlm_action=[rlm_action("next", cell) for cell in cells], direct=answer(answer="ok"))
+    ) as server:
         yield server, f"m@{server.base_url}"
 
 

@@ -126,7 +126,10 @@ def test_an_exhausted_budget_is_told_to_the_code_and_still_ends_in_an_answer() -
         "for i in range(50):\n    try:\n        llm_query(f'question {i}')\n"
         "    except Exception as error:\n        print(i, error)\n        break"
     )
-    with model(rlm_action=rlm_action("ask a lot", code), bare="ok", rlm_extract=answer(answer="partly")) as (server, lm):
+    with model(rlm_action=rlm_action("ask a lot", code), bare="ok", rlm_extract=answer(answer="partly")) as (
+        server,
+        lm,
+    ):
         run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", budget=6)
     assert (run.status, run.answer) == ("exhausted", "partly")
     assert server.calls == run.budget.spent.calls == 6
@@ -345,3 +348,74 @@ def test_a_wrong_limit_is_one_sentence_and_changes_nothing(limits: dict[str, Any
         assert run.wait(30).budget.spent.calls == 1
         with pytest.raises(fleet.UserError, match="has ended"):
             run.limit(calls=9)
+
+
+def test_a_history_that_fills_the_window_is_cut_before_it_fails_and_stays_whole_in_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLEET_WINDOW", "12000")
+    noisy = [rlm_action("print a lot", f"print('begin {i}', 'noise ' * 1500, 'end {i}')") for i in range(6)]
+    with model(rlm_action=[*noisy, rlm_action("submit", "SUBMIT(answer=outputs[0][-5:])")]) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer == "end 0"
+    assert "the whole output is outputs[0]" in server.requests[-1].text
+    assert "end 5" in server.requests[-1].text
+    assert max(len(request.text) for request in server.requests) < 12_000 * 3.2
+    assert any("fills 60% of the context window" in note.text for note in run.tree.notes)
+
+
+def test_history_only_grows_at_its_end_while_it_fits() -> None:
+    cells = [rlm_action(f"step {i}", f"print({i})") for i in range(4)]
+    with model(rlm_action=[*cells, rlm_action("submit", "SUBMIT(answer=1)")]) as (server, lm):
+        fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    prompts = [request.text.rpartition("[[ ## iteration ## ]]")[0].rstrip() for request in server.requests]
+    for earlier, later in zip(prompts[1:], prompts[2:], strict=False):
+        assert later.startswith(earlier)
+
+
+def test_a_loop_without_progress_is_told_and_then_ended_with_an_answer() -> None:
+    with model(rlm_action=rlm_action("again", "print('same')"), rlm_extract=answer(answer="gave up")) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert "try another way" in server.requests[2].text
+    assert (run.status, run.answer, server.calls) == ("exhausted", "gave up", 5)
+
+
+def test_sub_queries_run_as_wide_as_asked_and_no_wider() -> None:
+    gate = Gate()
+    code = "SUBMIT(answer=len(llm_query_batched([f'q{i}' for i in range(9)])))"
+    with model(rlm_action=rlm_action("ask", code), bare=Reply("ok", gate=gate)) as (server, lm):
+        run = fleet.start("What?", context=BIG, lm=lm, mode="rlm_only", concurrency=3)
+        server.wait_for(1 + 3)
+        with pytest.raises(TimeoutError):
+            server.wait_for(1 + 4, timeout=0.5)
+        gate.open()
+        assert run.wait(30).answer == "9"
+
+
+def test_identical_prompts_of_a_batch_are_asked_once_and_failures_are_raised_together() -> None:
+    code = (
+        "try:\n    llm_query_batched(['a', 'a', '', 7])\nexcept Exception as error:\n    print(error)\n"
+        "print(llm_query_batched(['a', '', 'a'], return_exceptions=True))"
+    )
+    with model(rlm_action=[rlm_action("ask", code), rlm_action("submit", "SUBMIT(answer=1)")], bare="yes") as (
+        server,
+        lm,
+    ):
+        fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert server.calls == 2 + 2
+    told = server.requests[-1].text
+    assert "2 of 3 sub-queries failed" in told
+    assert "QueryError" in told
+    assert "['yes', " in told
+
+
+def test_a_prompt_too_long_for_the_sub_model_is_refused_with_the_size_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLEET_WINDOW", "1000")
+    code = "try:\n    llm_query(context)\nexcept Exception as error:\n    SUBMIT(answer=str(error))"
+    with model(rlm_action=rlm_action("ask", code)) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert "takes about 2,560" in run.answer
+    assert "llm_query_batched" in run.answer
+    assert server.calls == 1

@@ -21,10 +21,11 @@ def printed(run: Run, console: Console, **told: object) -> str:
 def test_answer_spending_isolation_spans_and_report_are_printed(
     golden_run: Callable[[str], Run], plain: Console
 ) -> None:
-    text = printed(golden_run("auto"), plain, data="96 MB in 2 tables")
+    run = golden_run("auto")
+    text = printed(run, plain, data="96 MB in 2 tables")
 
     for said in (
-        "answer by anthropic/claude-sonnet-5",
+        f"answer by {run.tree.start and run.tree.start.model}",
         "412 per minute",
         "9 of 40",
         "96 MB in 2 tables",

@@ -23,6 +23,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         "FLEET_SUB_LM": "openai/gpt-4o-mini",
         "FLEET_SANDBOX": "process",
         "FLEET_HOME": "~/runs",
+        "FLEET_WINDOW": "8192",
         "FLEET_DIRECT_CHARS": "1000",
     }
     assert set(Settings.VARIABLES.values()) == set(environ)
@@ -32,6 +33,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         sub_lm="openai/gpt-4o-mini",
         sandbox="process",
         home=Path.home() / "runs",
+        window=8192,
         direct_chars=1000,
     )
 

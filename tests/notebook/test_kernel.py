@@ -55,13 +55,14 @@ def failed_in_one_line(cell: Cell, kind: str) -> str:
 
 
 def test_loading_the_extension_takes_at_most_50_ms(tmp_path: Path) -> None:
-    measured = "from time import perf_counter as now\nt = now()\nget_ipython().run_line_magic('load_ext', 'fleet_rlm')"
-    taken = []
-    for attempt in range(3):
-        home = tmp_path / str(attempt)
+    """In a fresh kernel; others are tried if it is slow, since this machine may be busy with something else."""
+    timed = "from time import perf_counter as now\nt = now()\nget_ipython().run_line_magic('load_ext', 'fleet_rlm')"
+    taken: list[float] = []
+    while len(taken) < 5 and min(taken, default=LOAD_MS + 1) > LOAD_MS:
+        home = tmp_path / str(len(taken))
         home.mkdir()
         with Kernel(home, loaded=False) as kernel:
-            kernel.run(measured + "\ntaken = now() - t")
+            assert kernel.run(f"{timed}\ntaken = now() - t").succeeded
             taken.append(float(kernel.value("taken")) * 1000)
     assert min(taken) <= LOAD_MS, taken
 

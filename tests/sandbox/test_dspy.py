@@ -82,3 +82,9 @@ def test_execute_speaks_dspys_language() -> None:
         with pytest.raises(CodeInterpreterError, match="exited with status 1") as caught:
             sandbox.execute("import os; os._exit(1)")
         assert not isinstance(caught.value, CodeExecutionError)
+
+
+def test_a_flex_program_runs_on_it() -> None:
+    flex = dspy.Flex("question -> answer", interpreter_factory=LocalSandbox)
+    with dspy.context(lm=DummyLM([{"reasoning": "r", "answer": "because"}] * 3)):
+        assert flex(question="why").answer == "because"

@@ -131,6 +131,46 @@ def test_a_directory_made_unreadable_is_removed_all_the_same() -> None:
     assert not directory.exists()
 
 
+def test_a_parent_cannot_misdirect_the_removal_of_its_child(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "precious").touch()
+    with LocalSandbox() as parent:
+        child = parent.fork()
+        code = (
+            f"import os\nos.chdir(os.environ['HOME'])\nos.rename('sub', 'moved')\nos.symlink({str(tmp_path)!r}, 'sub')"
+        )
+        assert parent.run(code).error is None
+        child.shutdown()  # type: ignore[attr-defined]
+    assert (tmp_path / "1" / "precious").exists()
+
+
+def test_artifacts_are_read_and_kept_out_of_the_codes_reach(tmp_path: Path) -> None:
+    (tmp_path / "1" / "work" / "artifacts").mkdir(parents=True)
+    (tmp_path / "1" / "work" / "artifacts" / "secret").write_text("SECRET")
+    with LocalSandbox() as parent:
+        child = parent.fork()
+        assert isinstance(child, LocalSandbox)
+        child.tools["swap"] = lambda: (
+            parent.run(
+                "import os\nos.chdir(os.environ['HOME'])\n"
+                f"os.rename('sub', 'moved')\nos.symlink({str(tmp_path)!r}, 'sub')"
+            ).error
+        )
+        result = child.run("open('artifacts/secret', 'w').write('mine')\nswap()")
+        assert [file.path.read_text() for file in result.artifacts if file.path.exists()] in ([], ["mine"])
+        kept = parent.run("open('/' + 'x', 'w')").error
+        assert kept is not None
+
+
+def test_losing_the_artifacts_directory_is_the_cells_own_problem() -> None:
+    with LocalSandbox() as sandbox:
+        result = sandbox.run("import shutil\nshutil.rmtree('artifacts')\nprint('x' * 300_000)\nprint('end')")
+        assert result.error is None
+        assert result.stdout.endswith("end\n")
+        assert "could not be written" in result.stdout
+        assert sandbox.run("1").value == "1"
+
+
 def test_too_much_memory_over_several_processes_is_noticed() -> None:
     code = """
 import os, time

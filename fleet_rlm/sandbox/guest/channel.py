@@ -88,8 +88,10 @@ class Channel:
         self._poll.register(sock, select.POLLIN)
 
     def send(self, header: dict[str, Any], buffers: Iterable[wire.Buffer] = ()) -> None:
-        """Write a frame. Raises TypeError before anything is written if the header cannot travel."""
+        """Write a frame. Raises TypeError or ValueError, before anything is written, if it cannot travel."""
         chunks = wire.framed(wire.pack(header, buffers))
+        if len(chunks) > 1 and (size := sum(map(len, chunks))) > wire.GUEST_LIMIT:
+            raise ValueError(f"{size:,} bytes are more than the {wire.GUEST_LIMIT:,} that may leave at once")
         region = self.interrupts.guard()
         try:
             with self._sending:

@@ -19,6 +19,8 @@ from . import cell, display, inbox, lockdown, output, tools, wire
 from . import channel as wires
 from .place import Place
 
+TEXT_VALUE = 16 << 20  # characters of a trailing string that are returned as they are
+
 
 class Session:
     """The state of one sandbox process."""
@@ -107,6 +109,8 @@ class Session:
 
     def _show_value(self, reply: dict[str, Any], value: Any) -> None:
         reply["value"] = cell.bounded_repr(value)
+        if type(value) is str and len(value) <= TEXT_VALUE:
+            reply["text"] = wire.lifted(value)
         rich = display.bundle(value)
         if rich is not None:
             self.displays.append(rich)

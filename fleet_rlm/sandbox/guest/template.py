@@ -47,7 +47,7 @@ def _locked(config: dict[str, Any], namespaces_refused: str | None) -> dict[str,
     if config["lock"] == "namespaces" and namespaces_refused is not None:
         raise lockdown.Refused(namespaces_refused)
     namespaces = config["lock"] != "base" and namespaces_refused is None
-    report = lockdown.lock(config["root"], tuple(config["read"]), namespaces=namespaces, abi_limit=config["abi_limit"])
+    report = lockdown.lock(config["root"], tuple(config["read"]), namespaces=namespaces)
     keep_modes()
     if namespaces_refused is not None:
         report["missing"] = [*report["missing"], f"namespaces ({namespaces_refused})"]

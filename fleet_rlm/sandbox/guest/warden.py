@@ -53,7 +53,7 @@ def main(control: int, lifeline: int) -> None:
             break
     _kill(pid)
     _end_descendants()
-    remove(config["root"])
+    remove(*os.path.split(config["root"]))
     os._exit(0)
 
 

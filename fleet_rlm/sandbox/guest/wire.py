@@ -22,9 +22,9 @@ from typing import Any
 MARK = "\0buffer"
 MAX_PARTS = 65_536
 MAX_FRAME = 4 << 30
+GUEST_LIMIT = 256 << 20  # bytes a guest may send at once; the host would have to hold them
 MAX_FDS = 64
 INLINE_TEXT = 32_768  # longer text travels as a buffer: escaping it in JSON costs more than a part
-BIG_PARTS = 1 << 20
 Buffer = bytes | bytearray | memoryview
 
 

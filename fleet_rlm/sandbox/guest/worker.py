@@ -4,8 +4,8 @@ Run as `python -I worker.py FD LIFELINE`. The first frame on FD is the configura
 no generated code and is not confined; it waits until the host or the template is gone, kills whatever is left below it
 and removes the root directory. The template locks itself, then imports what it was asked to preload, then forks.
 
-The configuration: root, lock ("none", "base" or "namespaces"), abi_limit, read (paths), path (sys.path entries),
-preload (module names), memory and file_size (bytes), host (its pid).
+The configuration: root, lock ("auto", "namespaces", "base" or "none"), read (paths), path (sys.path entries),
+preload (module names), host (its pid).
 """
 
 from __future__ import annotations

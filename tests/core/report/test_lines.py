@@ -39,7 +39,7 @@ def test_a_failed_span_shows_its_error_once() -> None:
 
 
 def test_a_running_span_has_no_time() -> None:
-    assert span_line(span(type="iteration", name="iteration 2")) == "… iteration 2"
+    assert span_line(span(type="iteration", name="iteration 2")) == "○ iteration 2"
 
 
 def test_without_times_no_line_depends_on_the_clock(golden: Callable[[str], Tree]) -> None:
