@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from msgspec import to_builtins
 
 from fleet_rlm.agent.request import Request

@@ -93,10 +93,10 @@ class RunLog:
         self._lock = threading.RLock()
         self._span_ids = itertools.count(1)
         self._artifact_ids = itertools.count(1)
-        self._spool = None
+        self._spool: int | None = None
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._spool = open(directory / "events.jsonl", "ab", buffering=0)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # prompts and data are the user's own
+            self._spool = os.open(directory / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     @classmethod
     def read(cls, lines: Iterator[bytes]) -> RunLog:
@@ -130,7 +130,7 @@ class RunLog:
                 event.span = here.id
             self._events.append(event)
             if self._spool is not None:
-                self._spool.write(encode(event) + b"\n")
+                os.write(self._spool, encode(event) + b"\n")
             for subscriber in tuple(self._subscribers):
                 subscriber(event)
             return event
@@ -166,8 +166,8 @@ class RunLog:
         """Close the spool; events emitted later stay in memory only."""
         with self._lock:
             if self._spool is not None:
-                self._spool.close()
-                self._spool = None
+                os.close(self._spool)
+                self._spool: int | None = None
 
     @contextlib.contextmanager
     def span(

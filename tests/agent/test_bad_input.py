@@ -28,7 +28,7 @@ def coded(*cells: str) -> Iterator[tuple[LMServer, str]]:
 
 
 def test_a_value_that_cannot_be_sent_is_named_before_any_model_call() -> None:
-    with coded() as (server, lm), pytest.raises(ContextError, match="'lock'.*cannot be sent") as caught:
+    with coded() as (server, lm), pytest.raises(ContextError, match=r"'lock'.*cannot be sent") as caught:
         fleet.run("What?", context={"lock": threading.Lock(), "text": BIG}, lm=lm, mode="rlm_only")
     assert server.calls == 0
     assert caught.value.run.status == "failed"
@@ -75,7 +75,7 @@ def test_code_that_fills_memory_is_told_so_and_the_run_goes_on() -> None:
 
 def test_code_that_forks_without_end_is_stopped_and_told_and_the_run_goes_on() -> None:
     bomb = "import os\nwhile True:\n    os.fork()"
-    with coded(bomb, "SUBMIT(answer='done')") as (server, lm):
+    with coded(bomb, "SUBMIT(answer='done')") as (_server, lm):
         run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", cell_timeout=20)
     assert run.answer == "done"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,9 +139,11 @@ def test_an_exhausted_budget_is_told_to_the_code_and_still_ends_in_an_answer() -
 
 def test_a_budget_too_small_for_any_answer_is_a_clear_error_with_the_trace() -> None:
     gate = Gate()
-    with model(rlm_action=Reply("late", gate=gate)) as (_, lm):
-        with pytest.raises(BudgetExhausted, match="cut off after 1 s") as caught:
-            fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", timeout=1)
+    with (
+        model(rlm_action=Reply("late", gate=gate)) as (_, lm),
+        pytest.raises(BudgetExhausted, match="cut off after 1 s") as caught,
+    ):
+        fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", timeout=1)
     run = caught.value.run
     assert run.status == "exhausted"
     assert isinstance(run.events()[-1], ev.RunEnd)
@@ -184,9 +187,11 @@ def test_a_cell_that_never_ends_is_interrupted_and_the_model_told() -> None:
 
 
 def test_five_unreadable_replies_end_the_run_with_one_sentence() -> None:
-    with model(rlm_action="I would rather not.") as (server, lm):
-        with pytest.raises(ModelError, match="5 replies in a row that cannot be read") as caught:
-            fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    with (
+        model(rlm_action="I would rather not.") as (server, lm),
+        pytest.raises(ModelError, match="5 replies in a row that cannot be read") as caught,
+    ):
+        fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
     assert server.calls == 5
     assert caught.value.run.status == "failed"
 
@@ -214,9 +219,8 @@ def test_a_prompt_that_outgrows_the_window_is_shortened_and_the_run_goes_on() ->
     ids=["refused key", "unknown model", "server error"],
 )
 def test_a_model_that_refuses_is_one_sentence_and_keeps_the_trace(reply: Reply, sentence: str) -> None:
-    with model(direct=reply) as (_, lm):
-        with pytest.raises(ModelError, match=sentence) as caught:
-            fleet.run("What?", context="small", lm=lm)
+    with model(direct=reply) as (_, lm), pytest.raises(ModelError, match=sentence) as caught:
+        fleet.run("What?", context="small", lm=lm)
     assert caught.value.run.status == "failed"
     assert "\n" not in str(caught.value)
 
@@ -270,9 +274,11 @@ def test_two_runs_at_once_do_not_mix() -> None:
 
 
 def test_a_dollar_limit_that_cannot_be_kept_is_refused() -> None:
-    with model(direct=answer(answer="x")) as (_, lm):
-        with pytest.raises(fleet.UserError, match="price of this model is not known"):
-            fleet.run("What?", context="small", lm=lm, budget=fleet.Budget(usd=1.0))
+    with (
+        model(direct=answer(answer="x")) as (_, lm),
+        pytest.raises(fleet.UserError, match="price of this model is not known"),
+    ):
+        fleet.run("What?", context="small", lm=lm, budget=fleet.Budget(usd=1.0))
 
 
 def test_secrets_never_reach_the_log(monkeypatch: pytest.MonkeyPatch, fleet_home: Path) -> None:
@@ -369,7 +375,7 @@ def test_history_only_grows_at_its_end_while_it_fits() -> None:
     with model(rlm_action=[*cells, rlm_action("submit", "SUBMIT(answer=1)")]) as (server, lm):
         fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
     prompts = [request.text.rpartition("[[ ## iteration ## ]]")[0].rstrip() for request in server.requests]
-    for earlier, later in zip(prompts[1:], prompts[2:], strict=False):
+    for earlier, later in itertools.pairwise(prompts[1:]):
         assert later.startswith(earlier)
 
 
