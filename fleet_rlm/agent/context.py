@@ -5,10 +5,14 @@ A `pathlib.Path` stands for the file or directory it names; everything else stan
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import keyword
 from collections.abc import Mapping
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from fleet_rlm.core.errors import ContextError
@@ -18,6 +22,9 @@ from fleet_rlm.sandbox.files import GrantedDirectory, GrantedFile, granted
 
 RESERVED = frozenset({"prompt", "llm_query", "llm_query_batched", "sub_rlm", "sub_rlm_batched", "SUBMIT", "print"})
 """Names the sandbox itself uses."""
+
+PLAIN = (str, bytes, int, float, complex, datetime.date, datetime.time, datetime.timedelta, Decimal, NoneType)
+"""Types whose repr says all they hold."""
 
 
 def named(context: Any) -> dict[str, Any]:
@@ -76,23 +83,25 @@ def _text(value: Any, limit: int) -> str | None:
         if sum(sizes.values()) + 40 * len(sizes) > limit:
             return None
         return "\n\n".join(f"--- {path}\n{_read(value.path / path)}" for path in sizes)
-    if _items(value, limit) > limit:
-        return None
-    return repr(value)
+    return repr(value) if _is_small_and_plain(value, limit) else None
 
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _items(value: Any, limit: int) -> int:
-    """How large a nested value is, counted in characters and items, given up beyond `limit`."""
-    count, stack = 0, [value]
-    while stack and count <= limit:
+def _is_small_and_plain(value: Any, limit: int) -> bool:
+    """Whether a nested value's repr says all it holds, in at most some `limit` characters and items."""
+    left, stack = limit, [value]
+    while stack and left >= 0:
         item = stack.pop()
-        count += len(item) if isinstance(item, (str, bytes)) else 1
-        if isinstance(item, Mapping):
-            stack.extend(islice(item.values(), limit + 1))
+        left -= len(item) if isinstance(item, (str, bytes)) else 1
+        if isinstance(item, dict):
+            stack.extend(islice(itertools.chain(item, item.values()), left + 1))
         elif isinstance(item, (list, tuple, set, frozenset)):
-            stack.extend(islice(item, limit + 1))
-    return count
+            stack.extend(islice(item, left + 1))
+        elif not isinstance(
+            item, (str, bytes, int, float, complex, bool, datetime.date, datetime.time, Decimal, NoneType)
+        ):
+            return False  # a generator, a function, an object: its repr is not its content
+    return left >= 0

@@ -100,7 +100,7 @@ def request(
     text = small_text(values, direct_chars) if mode in ("auto", "direct") else None
     if mode == "direct" and text is None:
         raise UserError(
-            f"the data does not fit one prompt (about {direct_chars:,} characters); use mode 'auto' or 'rlm_only'"
+            f"the data is no plain text or table that fits one prompt (about {direct_chars:,} characters); use mode 'auto' or 'rlm_only'"
         )
     return Request(
         task=task.strip(),

@@ -166,7 +166,8 @@ class Template:
                 self.isolation = IsolationReport(header["tier"], header["guarantees"], tuple(header["missing"]))
             self._started.set_result(header)
         elif kind == "unforked" and (birth := self._births.get(header["id"])) is not None:
-            birth.failed.set_result(header["error"])
+            if not birth.failed.done():
+                birth.failed.set_result(header["error"])
         elif kind == "exited" and (birth := self._births.pop(header["id"], None)) is not None:
             birth.exit_code.set_result(header["code"])
 

@@ -8,7 +8,7 @@ run, once a second otherwise. Nothing runs while there is no sandbox.
 from __future__ import annotations
 
 import asyncio
-import os
+import mmap
 from typing import TYPE_CHECKING
 
 from fleet_rlm.sandbox.link import Link
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUSY_S = 0.1
 IDLE_S = 1.0
-PAGE = os.sysconf("SC_PAGESIZE")
+PAGE = mmap.PAGESIZE
 _watched: dict[Link, tuple[LocalSandbox, Template]] = {}
 _tasks: set[asyncio.Task[None]] = set()
 

@@ -26,7 +26,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"context": {"llm_query": 1}}, "rename the variable"),
     ({"context": {"a b": 1}}, "not a Python name"),
     ({"context": Path("/no/such/file")}, "/no/such/file"),
-    ({"context": "x" * 10**6, "mode": "direct"}, "does not fit one prompt"),
+    ({"context": "x" * 10**6, "mode": "direct"}, "that fits one prompt"),
     ({"lm": 3}, "lm must be a model name or a dspy.LM"),
 ]
 
@@ -86,3 +86,10 @@ def test_the_plan_says_what_would_be_sent_and_asks_no_model() -> None:
     assert "fleet/offline" in text
     assert "rule-based stand-in" in text
     assert "120,000 characters" in text
+
+
+def test_what_cannot_be_written_out_is_left_to_the_sandbox_to_refuse() -> None:
+    for value in ((i for i in range(3)), lambda: 1):
+        assert small_text({"v": value}, 10_000) is None
+        with pytest.raises(ContextError, match="cannot be sent"):
+            fleet.run("What?", context=value)

@@ -85,6 +85,10 @@ class Notebook:
         """What stays below a cell without a kernel."""
         return self.cell(index).locator(".flt-static")
 
+    def failure(self, index: int) -> Locator:
+        """The red text of a cell that failed; JupyterLab gives errors the type of stderr."""
+        return self.cell(index).locator("[data-mime-type='application/vnd.jupyter.stderr']")
+
     def status(self, index: int) -> Locator:
         """The word in the live view that says how the run stands."""
         return self.widget(index).get_by_role("status")

@@ -50,8 +50,12 @@ def test_the_question_is_answered_in_the_cell_and_looks_right_by_day_and_night(a
     expect(asked.status(ASK)).to_have_text("Done")
     expect(asked.widget(ASK)).to_contain_text("state the Python version")
     expect(asked.widget(ASK)).to_contain_text("rule-based stand-in, not a model")
-    for kind in ("rlm", "code", "llm"):
+    asked.widget(ASK).get_by_role("tree").press("Home")
+    for kind in ("turn", "rlm", "llm", "code"):
         expect(asked.spans(ASK, kind).first).to_be_visible()
+    asked.spans(ASK, "code").first.click()
+    expect(asked.widget(ASK).get_by_role("region")).to_contain_text("import")
+    expect(asked.widget(ASK).get_by_role("region")).to_contain_text("Printed")
     expect(asked.static(ASK)).to_contain_text("rule-based stand-in, not a language model")
     expect(asked.static(ASK)).to_contain_text("state the Python version")
     for theme in ("JupyterLab Light", "JupyterLab Dark"):

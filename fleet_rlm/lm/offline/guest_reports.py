@@ -110,6 +110,12 @@ def report_readings(hits: list[dict[str, Any]], values: list[str], what: str, no
     return "\n".join([head, *lines, *tail])
 
 
+def unread(counts: dict[str, list[int]], hits: list[dict[str, Any]]) -> str:
+    """A closing line for hits that were counted but not reported in full, and so not read; "" if there are none."""
+    missing = sum(entry[0] for entry in counts.values()) - len(hits)
+    return f"\n{missing} further hits were counted but not read." if missing > 0 else ""
+
+
 def report_moment(timed: list[dict[str, Any]], what: str, last: bool) -> str:
     """The first or last dated hit."""
     if not timed:

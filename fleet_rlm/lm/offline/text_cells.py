@@ -86,12 +86,15 @@ def answer_cell(question: TextQuestion, submit: str, *, read: bool) -> Cell:
     `submit` opens the call that takes the answer: `SUBMIT(answer=` or `print(`.
     """
     call, function = _report(question, read)
+    functions = [function]
+    if question.family == "read" and read:
+        call, functions = f"{call} + unread(counts, hits)", [function, "unread"]
     body = f"answer = {call}\n{submit}answer + {chr(10) * 2 + LABEL!r})"
     if question.family == "value":
         refused = refusal("No line of the data holds enough of the question's words.")
         weak = f"not hits or hits[0]['score'] < {enough(question)}"
         body = f"answer = {refused!r} if {weak} else {call} + {chr(10) * 2 + LABEL!r}\n{submit}answer)"
-    return write_cell("answer", "Compose the answer and its evidence.", body, [function])
+    return write_cell("answer", "Compose the answer and its evidence.", body, functions)
 
 
 def needs_reading(question: TextQuestion) -> bool:

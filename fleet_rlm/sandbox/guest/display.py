@@ -60,12 +60,12 @@ def _png(figure: Any) -> bytes:
     return target.getvalue()
 
 
-def open_figures() -> list[dict[str, Any]]:
-    """Every open pyplot figure as a bundle; they are closed."""
+def open_figures(shown: Any) -> list[dict[str, Any]]:
+    """Every open pyplot figure as a bundle, but for the one already shown as the cell's value; all are closed."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return []
     figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
-    bundles = [{"image/png": base64.b64encode(_png(figure)).decode(), "text/plain": repr(figure)} for figure in figures]
+    bundles = [bundle(figure) for figure in figures if figure is not shown]
     pyplot.close("all")
-    return bundles
+    return [made for made in bundles if made is not None]

@@ -174,7 +174,7 @@ class Output:
     def _overflow(self, stream: str, text: str, start: int) -> None:
         try:
             if not self._tail:
-                self._spool = open(self._spool_path, "wb")  # noqa: SIM115 - closed with the cell
+                self._spool = open(self._spool_path, "wb")
                 for _, earlier in self._head:
                     self._keep(earlier, 0)
             self._keep(text, start)

@@ -81,7 +81,7 @@ class Session:
         if outcome.has_value:
             self.namespace["_"] = outcome.value
             self._interruptible(reply, lambda: self._show_value(reply, outcome.value))
-        self._interruptible(reply, lambda: self.displays.extend(display.open_figures()))
+        self._interruptible(reply, lambda: self.displays.extend(display.open_figures(outcome.value)))
         values, self.submission.values = self.submission.values, None
         reply["displays"] = self.displays
         reply["output"] = self.output.end()
@@ -197,7 +197,7 @@ def live(session: Session, sock: socket.socket) -> None:
     except BaseException as error:
         try:
             sock.setblocking(True)
-            failure = {"t": "failed", "error": cell.describe(error), "traceback": True}
+            failure = {"t": "failed", "error": cell.describe(error)}
             sock.sendall(b"".join(wire.framed(wire.pack(failure))))
         except OSError:
             os._exit(1)

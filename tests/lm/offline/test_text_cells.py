@@ -169,3 +169,12 @@ def test_program_statements_are_told_from_mentions() -> None:
     text = solve("Which modules announce a removal by `old.retire`, and for which version?", source=source).bare
     assert re.findall(r"(?m)^- (\S+): (\S+)$", text) == [("a.py", "4.2"), ("c.py", "5.0")]
     assert 'a.py:2: `old.retire( "a", remove=(4, 2), )`' in text
+
+
+def test_hits_that_were_not_read_are_counted_in_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_cells, "DIVIDE_ABOVE", 1000)
+    monkeypatch.setattr(text_cells, "ITEMS", 2)
+    docs = drawn(15)
+    hide(docs, 15, *(f"The toll at gate {number} is {number} crowns." for number in range(100, 130)))
+    text = solve("Which documents mention a toll, and what amount do they name?", recursive=True, pages=docs).bare
+    assert "22 further hits were counted but not read." in text
