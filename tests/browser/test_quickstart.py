@@ -55,7 +55,7 @@ def test_the_question_is_answered_in_the_cell_and_looks_right_by_day_and_night(a
         expect(asked.spans(ASK, kind).first).to_be_visible()
     asked.spans(ASK, "code").first.click()
     expect(asked.widget(ASK).get_by_role("region")).to_contain_text("import")
-    expect(asked.widget(ASK).get_by_role("region")).to_contain_text("Printed")
+    expect(asked.widget(ASK).get_by_role("region")).to_contain_text("documents")
     expect(asked.static(ASK)).to_contain_text("rule-based stand-in, not a language model")
     expect(asked.static(ASK)).to_contain_text("state the Python version")
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
