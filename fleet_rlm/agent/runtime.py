@@ -225,7 +225,7 @@ async def _worked(asked: Request, scope: Scope, sandbox: Sandbox) -> dspy.Predic
 
 @asynccontextmanager
 async def _opened(asked: Request, scope: Scope) -> AsyncIterator[Sandbox]:
-    sandbox = sandbox_named(asked.sandbox)
+    sandbox = sandbox_named(asked.sandbox, asked.values.values())
     try:
         with scope.log.span("sandbox", asked.sandbox):
             await sandbox.astart()

@@ -14,6 +14,7 @@ import contextvars
 import hashlib
 import itertools
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ class RunLog:
 
     @classmethod
     def read(cls, lines: Iterator[bytes]) -> RunLog:
-        """A closed log from JSONL lines.
+        """A closed log from JSONL lines; a last line that was cut in mid-write, as by a crash, is left out.
 
         Raises:
             ValueError: a line is not an event or the sequence has a gap; the message says which line.
@@ -112,6 +113,8 @@ class RunLog:
             try:
                 event = decode(line)
             except (ValueError, msgspec.DecodeError) as error:
+                if log is not None and not line.endswith(b"\n"):
+                    break
                 raise ValueError(f"line {number} is not a fleet-rlm event: {error}") from error
             log = log or cls(event.run)
             if event.seq != len(log._events):
@@ -211,23 +214,28 @@ class RunLog:
             _current.reset(token)
             self.emit(span.end())
 
-    def artifact(self, name: str, mime: str, data: bytes) -> Artifact | None:
-        """Keep `data` beside the log and say so in it; None where the log has no directory."""
+    def artifact(self, name: str, mime: str, data: bytes | Path) -> Artifact | None:
+        """Keep data, or a file, which is moved, beside the log and say so in it; None where the log has no directory."""
         if self.directory is None:
             return None
         identity = f"a{next(self._artifact_ids)}"
         path = self.directory / "artifacts" / f"{identity}-{os.path.basename(name) or 'value'}"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-        digest = hashlib.sha256(data).hexdigest()
-        event = Artifact(id=identity, name=name, mime=mime, bytes=len(data), sha256=digest, path=str(path))
+        if isinstance(data, Path):
+            shutil.move(data, path)
+        else:
+            path.write_bytes(data)
+        with open(path, "rb") as kept:
+            digest = hashlib.file_digest(kept, "sha256").hexdigest()
+        size = path.stat().st_size
+        event = Artifact(id=identity, name=name, mime=mime, bytes=size, sha256=digest, path=str(path))
         self.emit(event)
         return event
 
     def _bounded(self, event: Event) -> Event:
         if self.directory is None:
             return event
-        for field in ("input", "output", "code", "text", "answer"):
+        for field in ("input", "output", "code", "text"):
             value = getattr(event, field, None)
             if isinstance(value, str) and len(value) > MAX_VALUE:
                 kept = self.artifact(f"{field}.txt", "text/plain", value.encode("utf-8", "surrogatepass"))

@@ -11,6 +11,7 @@ The private dspy names this relies on are in `PRIVATE`, pinned by `tests/rlm/tes
 
 from __future__ import annotations
 
+import mimetypes
 import time
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -249,6 +250,8 @@ async def run_cell(scope: Scope, sandbox: Sandbox, code: str) -> CellResult:
         result = await sandbox.aexecute(code, timeout=scope.cell_timeout, on_output=_live(span))
         for bundle in result.displays:
             log.emit(Display(mimebundle=bundle))
+        for file in result.artifacts:
+            log.artifact(file.name, mimetypes.guess_type(file.name)[0] or "application/octet-stream", file.path)
         span.output = result.text()
         if result.submitted is not None:
             span.attrs["submitted"] = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.sandbox.base import Sandbox
@@ -21,13 +23,17 @@ def check_name(name: str) -> None:
         raise UserError(f"there is no sandbox {name!r}; {hint}")
 
 
-def sandbox_named(name: str) -> Sandbox:
+def sandbox_named(name: str, values: Iterable[Any] = ()) -> Sandbox:
     """A new sandbox, not started.
+
+    Args:
+        values: what will be put there; the libraries they need are loaded before it is forked.
 
     Raises:
         UserError: there is no such backend.
     """
     check_name(name)
     from fleet_rlm.sandbox.local import LocalSandbox
+    from fleet_rlm.sandbox.values import modules_for
 
-    return LocalSandbox(tier="auto" if name == "local" else name)
+    return LocalSandbox(tier="auto" if name == "local" else name, preload=modules_for(*values))

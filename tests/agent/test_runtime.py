@@ -425,3 +425,23 @@ def test_a_prompt_too_long_for_the_sub_model_is_refused_with_the_size_that_fits(
     assert "takes about 2,560" in run.answer
     assert "llm_query_batched" in run.answer
     assert server.calls == 1
+
+
+def test_files_and_pictures_of_generated_code_are_kept_with_the_run(fleet_home: Path) -> None:
+    code = (
+        "import os\nos.makedirs('artifacts', exist_ok=True)\n"
+        "open('artifacts/table.csv', 'w').write('a,b\\n1,2\\n')\nSUBMIT(answer='written')"
+    )
+    with model(rlm_action=rlm_action("write", code)) as (_, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    (table,) = [artifact for artifact in run.artifacts if artifact.name == "table.csv"]
+    assert (table.mime, table.bytes) == ("text/csv", 8)
+    assert Path(table.path).read_text() == "a,b\n1,2\n"
+    assert Path(table.path).is_relative_to(fleet_home)
+
+
+def test_a_long_answer_is_whole(fleet_home: Path) -> None:
+    with model(rlm_action=rlm_action("long", "SUBMIT(answer=context)")) as (_, lm):
+        run = fleet.run("All?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer == BIG
+    assert fleet.Run.from_jsonl(fleet_home / "runs" / run.id / "events.jsonl").answer == BIG

@@ -280,3 +280,13 @@ def lines(*numbers: int) -> list[bytes]:
 def test_a_log_that_is_none_is_refused_by_line(log: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         RunLog.read(iter(log))
+
+
+def test_a_log_cut_in_its_last_line_is_read_up_to_there(tmp_path: Path) -> None:
+    log = RunLog("r", tmp_path)
+    for text in ("one", "two"):
+        log.emit(Note(level="info", text=text))
+    log.close()
+    spool = tmp_path / "events.jsonl"
+    lines = [*spool.read_bytes().splitlines(keepends=True)[:1], b'{"kind":"note","v":1,"ru']
+    assert [event.text for event in RunLog.read(iter(lines)).events_since(0)] == ["one"]  # type: ignore[attr-defined]
