@@ -170,7 +170,7 @@ class RunLog:
         with self._lock:
             if self._spool is not None:
                 os.close(self._spool)
-                self._spool: int | None = None
+                self._spool = None
 
     @contextlib.contextmanager
     def span(
