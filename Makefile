@@ -28,7 +28,7 @@ test: $(VENV)/.test $(WIDGET) chromium ## all tests: TypeScript, style, types, i
 	@$(NPM) run --silent typecheck
 	@$(NPM) run --silent lint
 	@$(NPM) run --silent test
-	@$(BIN)/python -m pytest --nbval tests notebooks
+	@$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
 
 bench: $(VENV)/.run ## how long loading and the first demo question take on this machine
 	@$(BIN)/python tests/benchmarks/figures.py

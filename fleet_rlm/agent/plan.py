@@ -39,7 +39,7 @@ class Plan:
             f"Sandbox:  {'none is needed' if asked.mode == 'direct' else asked.sandbox}",
             "",
             "Sent to the model about your data"
-            + (", whole:" if asked.text is not None else " (nothing else leaves this machine unread by code):"),
+            + (", whole:" if asked.text is not None else " (the values stay on this machine):"),
             asked.text if asked.text is not None else self._descriptions(),
         ]
         return "\n".join(lines).rstrip()

@@ -8,6 +8,7 @@ wait for it. The mode decides who works: "direct" asks the model once, "rlm_only
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import secrets
 from collections.abc import AsyncIterator
@@ -102,11 +103,12 @@ def run(task: str, **options: Any) -> Run:
 
 async def arun(task: str, **options: Any) -> Run:
     """`run` for async code: cancelling it stops the run and keeps its trace."""
-    started = await asyncio.to_thread(start, task, **options)
+    starting = asyncio.ensure_future(asyncio.to_thread(start, task, **options))
     try:
-        return await started
+        return await (await asyncio.shield(starting))
     except asyncio.CancelledError:
-        started.stop()
+        with contextlib.suppress(FleetError):
+            (await starting).stop()  # a thread cannot be cancelled: let it start the run, then stop that
         raise
 
 

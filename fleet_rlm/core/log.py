@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import hashlib
 import itertools
+import logging
 import os
 import shutil
 import threading
@@ -24,7 +25,7 @@ from typing import Any
 import msgspec
 
 from fleet_rlm.core.errors import BudgetExhausted
-from fleet_rlm.core.events import Artifact, Event, SpanEnd, SpanStart, SpanStatus, SpanType, Usage, decode, encode
+from fleet_rlm.core.events import Artifact, Event, Note, SpanEnd, SpanStart, SpanStatus, SpanType, Usage, decode, encode
 from fleet_rlm.core.redaction import Redactor
 
 MAX_VALUE = 32_768
@@ -33,6 +34,8 @@ MAX_VALUE = 32_768
 PREVIEW = 2_000
 
 Subscriber = Callable[[Event], None]
+
+logger = logging.getLogger("fleet_rlm")
 
 _current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("fleet_rlm_span", default=None)
 
@@ -132,11 +135,30 @@ class RunLog:
             if event.span is None and (here := _current.get()) is not None and here.log is self:
                 event.span = here.id
             self._events.append(event)
-            if self._spool is not None:
-                os.write(self._spool, encode(event) + b"\n")
+            fault = self._write(event)
             for subscriber in tuple(self._subscribers):
-                subscriber(event)
+                try:
+                    subscriber(event)
+                except Exception:
+                    self._subscribers.remove(subscriber)
+                    logger.exception("a subscriber of run %s failed and is not told of further events", self.run)
+            if fault is not None:
+                self._lose_spool(fault)
             return event
+
+    def _write(self, event: Event) -> OSError | None:
+        if self._spool is not None:
+            try:
+                os.write(self._spool, encode(event) + b"\n")
+            except OSError as error:
+                return error
+        return None
+
+    def _lose_spool(self, fault: OSError) -> None:
+        """Go on in memory: a full disk must not end the run."""
+        self.close()
+        text = f"the rest of the trace is kept in memory only: {self.directory} cannot be written ({fault.strerror})"
+        self.emit(Note(level="warning", text=text))
 
     def events_since(self, seq: int) -> list[Event]:
         """The events with `event.seq >= seq`, in order."""
@@ -215,16 +237,22 @@ class RunLog:
             self.emit(span.end())
 
     def artifact(self, name: str, mime: str, data: bytes | Path) -> Artifact | None:
-        """Keep data, or a file, which is moved, beside the log and say so in it; None where the log has no directory."""
+        """Keep data, or a file (it is moved), beside the log and say so in it; None where the log has no directory."""
         if self.directory is None:
             return None
         identity = f"a{next(self._artifact_ids)}"
         path = self.directory / "artifacts" / f"{identity}-{os.path.basename(name) or 'value'}"
         path.parent.mkdir(exist_ok=True)
-        if isinstance(data, Path):
-            shutil.move(data, path)
-        else:
-            path.write_bytes(data)
+        try:
+            if isinstance(data, Path):
+                shutil.move(data, path)
+            else:
+                path.write_bytes(data)
+        except OSError as fault:
+            path.unlink(missing_ok=True)
+            if self._spool is not None:
+                self._lose_spool(fault)
+            return None
         with open(path, "rb") as kept:
             digest = hashlib.file_digest(kept, "sha256").hexdigest()
         size = path.stat().st_size
@@ -239,9 +267,13 @@ class RunLog:
             value = getattr(event, field, None)
             if isinstance(value, str) and len(value) > MAX_VALUE:
                 kept = self.artifact(f"{field}.txt", "text/plain", value.encode("utf-8", "surrogatepass"))
-                where = f"; whole in artifact {kept.id}" if kept else ""
+                if kept is None:
+                    continue  # there is no place but the event
                 half = PREVIEW // 2
-                setattr(event, field, f"{value[:half]}\n[… {len(value):,} characters{where} …]\n{value[-half:]}")
+                where = f"{len(value):,} characters; whole in artifact {kept.id}"
+                setattr(event, field, f"{value[:half]}\n[… {where} …]\n{value[-half:]}")
+                if isinstance(event, (SpanStart, SpanEnd)):
+                    event.attrs = {**event.attrs, f"{field}_artifact": kept.id}
         return event
 
 

@@ -1,22 +1,20 @@
-"""One background event loop per process, and the bridges onto it.
+"""One background event loop per process, and the ways onto it.
 
 Every model call, sandbox and child of every run is a coroutine on this loop, so that stopping a run is cancelling a
-task. Callers live elsewhere (a kernel's loop, a plain thread): `bridge` awaits from another loop, `run_sync` blocks a
-thread, and both pass cancellation through. A process that forks gets a fresh loop on first use.
+task. Callers live elsewhere (a kernel's loop, a plain thread): `submit` starts work from anywhere, `run_sync` blocks a
+thread for it and passes an interrupt through. A process that forks gets a fresh loop on first use.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import functools
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
@@ -84,24 +82,6 @@ class _Work(Generic[T]):
             self.future.set_result(task.result())
 
 
-async def bridge(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine that must run on the background loop, from whichever loop the caller is on.
-
-    Cancelling the caller cancels the coroutine, and the caller goes on only when its clean-up has finished.
-    """
-    if on_background_loop():
-        return await coroutine
-    work = _Work(coroutine)
-    waiting = asyncio.wrap_future(work.future)
-    work.begin()
-    try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        work.cancel()
-        await asyncio.wait([waiting])
-        raise
-
-
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the background loop and block this thread for its result.
 
@@ -122,16 +102,3 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         # A clean-up that hangs must not take the kernel's interrupt away.
         concurrent.futures.wait([work.future], timeout=10)
         raise
-
-
-def sync_face(method: Callable[P, Awaitable[T]]) -> Callable[P, T]:
-    """The blocking name of an async method: `execute = sync_face(aexecute)`."""
-
-    @functools.wraps(method)
-    def blocking(*args: P.args, **kwargs: P.kwargs) -> T:
-        async def call() -> T:
-            return await method(*args, **kwargs)
-
-        return run_sync(call())
-
-    return blocking

@@ -18,6 +18,7 @@ from fleet_rlm.core.budget import Ledger, Purpose
 from fleet_rlm.core.events import Usage
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import encodable
+from fleet_rlm.lm.call import Reply, call
 from fleet_rlm.lm.explain import explain
 
 _role: contextvars.ContextVar[tuple[str, Purpose]] = contextvars.ContextVar("fleet_rlm_role", default=("call", "step"))
@@ -76,22 +77,20 @@ class MeteredLM(dspy.BaseLM):
         usage = None
         try:
             with self._log.span("llm", role, input=render(prompt, messages), attrs={"model": self.model}) as span:
-                one = self.inner.copy()  # its history holds exactly this call, with usage and price
-                with dspy.context(disable_history=False, send_stream=None):
-                    usage = Usage(llm_calls=1)
-                    try:
-                        outputs = await one.acall(prompt, messages=messages, **kwargs)
-                    except dspy.ContextWindowExceededError:
-                        raise
-                    except Exception as error:
-                        raise explain(error, self.model, secrets=self._secrets) from error
-                    finally:
-                        span.usage = usage
-                usage = span.usage = _usage(one.history[-1]) if one.history else usage
-                span.output = _text(outputs)
+                usage = Usage(llm_calls=1)
+                try:
+                    reply = await call(self.inner, prompt, messages, kwargs)
+                    usage = _usage(reply)
+                except dspy.ContextWindowExceededError:
+                    raise
+                except Exception as error:
+                    raise explain(error, self.model, secrets=self._secrets) from error
+                finally:
+                    span.usage = usage
+                span.output = _text(reply.outputs)
         finally:
             self._ledger.settle(usage)
-        return outputs
+        return reply.outputs
 
 
 def render(prompt: str | None, messages: list[dict[str, Any]] | None) -> str:
@@ -106,9 +105,9 @@ def _text(outputs: Any) -> str:
     return "\n".join(part if isinstance(part, str) else repr(part) for part in parts if part is not None)
 
 
-def _usage(entry: dict[str, Any]) -> Usage:
-    """What one history entry of dspy says was used; nothing said stays unknown."""
-    told = entry.get("usage") or {}
+def _usage(reply: Reply) -> Usage:
+    """What dspy says was used; nothing said stays unknown."""
+    told = reply.usage or {}
     details = told.get("prompt_tokens_details") or {}
     cached = details.get("cached_tokens") if isinstance(details, dict) else getattr(details, "cached_tokens", None)
     return Usage(
@@ -116,5 +115,5 @@ def _usage(entry: dict[str, Any]) -> Usage:
         tokens_in=told.get("prompt_tokens"),
         tokens_out=told.get("completion_tokens"),
         tokens_cached=cached,
-        cost_usd=entry.get("cost"),
+        cost_usd=reply.cost,
     )

@@ -3,7 +3,7 @@
 `answer_in` is the door of whoever holds the run's sandbox: a fork of it, between cells. `sub_rlm` and
 `sub_rlm_batched` are the doors of code in a sandbox: a fork of the calling cell, so the child starts with its parent's
 variables. A child gets an RLM of its own, one level deeper; what goes wrong in it is an exception in whoever called,
-with the reason. A fork that dies is replaced by a new one, which has the inputs but not what code had made of them.
+with the reason. The span of a child says whether its sandbox was forked or spawned, and which variables a spawn lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fleet_rlm.rlm.engine import FleetRLM
 from fleet_rlm.rlm.prompts import sandbox_instructions
 from fleet_rlm.rlm.queries import query_tools
 from fleet_rlm.rlm.scope import Scope
-from fleet_rlm.sandbox.base import ForkingTool, Sandbox
+from fleet_rlm.sandbox.base import CONTEXT_GIVEN, ForkingTool, Sandbox
 
 Fork = Callable[[], Awaitable[Sandbox]]
 
@@ -88,7 +88,9 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
         async with scope.siblings[level]:
             with scope.log.span("rlm", "sub_rlm", input=prompt, deeper=True) as span:
                 try:
-                    prediction = await _answer(scope, fork, {"prompt": prompt}, names, build_recursive_subquery_rlm)
+                    prediction = await _answer(
+                        scope, fork, {"prompt": prompt}, names, build_recursive_subquery_rlm, narrow=True
+                    )
                 except FleetError as error:
                     raise ChildFailed(f"the sub-RLM ended without an answer: {error}") from error
                 span.output = str(prediction.answer)
@@ -103,12 +105,18 @@ async def _answer(
     values: dict[str, Any],
     names: list[str],
     build: Callable[[Scope, list[str]], FleetRLM],
+    *,
+    narrow: bool = False,
 ) -> dspy.Prediction:
+    """Fill a fork with `values`, describe `names` in it (only `context` if `narrow` and it was given one), and answer."""
     opened: list[Sandbox] = []
 
     async def open_fork() -> Sandbox:
         sandbox = await fork()
         opened.append(sandbox)
+        if (span := current_span()) is not None:
+            span.attrs["started_by"] = sandbox.started_by
+            span.attrs |= {"dropped": list(sandbox.dropped)} if sandbox.dropped else {}
         for name, value in values.items():
             await sandbox.aput(name, value)
         fill(scope, sandbox, names)
@@ -116,9 +124,10 @@ async def _answer(
 
     try:
         sandbox = await open_fork()
-        names = ["context"] if await _has_context(sandbox) else names
-        variables = [_question(values["prompt"]), *await describe_in(sandbox, names)]
-        return await build(scope, names).acall(sandbox=sandbox, variables=variables, reopen=open_fork)
+        names = ["context"] if narrow and await _was_given_context(sandbox) else names
+        described = await describe_in(sandbox, names)
+        rlm = build(scope, [variable["name"] for variable in described])
+        return await rlm.acall(sandbox=sandbox, variables=[_question(values["prompt"]), *described], reopen=open_fork)
     finally:
         for sandbox in opened:
             await sandbox.aclose()
@@ -128,20 +137,19 @@ def _question(prompt: str) -> dict[str, str]:
     return {"name": "prompt", "type": "str", "size": f"{len(prompt):,} characters; the question", "preview": prompt}
 
 
-async def _has_context(sandbox: Sandbox) -> bool:
-    """Whether the fork was given a `context`, or inherits one from a parent that was."""
-    result = await sandbox.aexecute("'context' in globals()")
+async def _was_given_context(sandbox: Sandbox) -> bool:
+    result = await sandbox.aexecute(f"globals().get({CONTEXT_GIVEN!r}, False)")
     return result.value == "True"
 
 
 async def describe_in(sandbox: Sandbox, names: list[str]) -> list[dict[str, str]]:
-    """Descriptions of variables as they are inside a sandbox, by the same code that describes them outside."""
+    """Descriptions of those variables that exist inside a sandbox, by the same code that describes them outside."""
     source = inspect.getsource(describe_module)
     code = (
         f"def _fleet_describe(names, values, source):\n"
         f"    space = {{'__name__': '_fleet_describe'}}\n"
         f"    exec(source, space)\n"
-        f"    return [space['describe'](name, values[name]) for name in names]\n"
+        f"    return [space['describe'](name, values[name]) for name in names if name in values]\n"
         f"_fleet_described = _fleet_describe({names!r}, globals(), {source!r})\n"
         f"del _fleet_describe"
     )

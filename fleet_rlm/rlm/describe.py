@@ -41,6 +41,8 @@ def prompt_text(variable: Mapping[str, str]) -> str:
 
 def type_name(value: Any) -> str:
     """`str`, `pandas.DataFrame`, `pyarrow.Table`, ...: the top package and the class."""
+    if hasattr(value, "file_sizes"):
+        return "directory"
     cls = type(value)
     package = (cls.__module__ or "").partition(".")[0]
     return cls.__qualname__ if package in ("builtins", "__main__", "") else f"{package}.{cls.__qualname__}"

@@ -28,6 +28,7 @@ from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.lm.windows import CHARS_PER_TOKEN
 from fleet_rlm.rlm.describe import prompt_text
 from fleet_rlm.rlm.history import CUTS, OUTPUTS, WINDOW_SHARE, length, repeats, shortened
+from fleet_rlm.rlm.recovery import Recovery
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.rlm.unreadable import Unreadable
 from fleet_rlm.sandbox.base import CellError, CellResult, Sandbox
@@ -45,9 +46,6 @@ REPEATED = 3
 
 LIVE_AFTER = 0.5
 """Seconds after which a cell's output is also streamed; shorter cells are told by their result alone."""
-
-DEATHS = 3
-"""Sandboxes one RLM may lose to its own code before it is ended."""
 
 
 class FleetRLM(dspy.RLM):
@@ -108,8 +106,11 @@ class FleetRLM(dspy.RLM):
         # A text field takes any value: dspy writes a number or list out as text, where a type check would cost a turn.
         fields = [{"name": f["name"]} if f.get("type") == "str" else f for f in fields]
         loop = _Loop(self, sandbox, fields, [prompt_text(variable) for variable in variables], reopen)
-        with self.scope.ledger.hold():
-            return await loop.run()
+        try:
+            with self.scope.ledger.hold():
+                return await loop.run()
+        finally:
+            await loop.recovery.aclose()
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """Not offered: a run is async inside; use `fleet_rlm.run` for the blocking form."""
@@ -131,8 +132,7 @@ class _Loop:
         self.scope = rlm.scope
         self.sandbox = sandbox
         self.fields = fields
-        self.reopen = reopen
-        self.deaths = 0
+        self.recovery = Recovery(reopen)
         self.described = described
         self.outputs = list(rlm.signature.output_fields)
         self.lm = rlm.generate_action.lm or self.scope.lm
@@ -190,20 +190,20 @@ class _Loop:
         return step
 
     async def execute(self, code: str) -> CellResult:
-        """Run a cell; if that kills the sandbox, go on in a new one and tell the model what is lost."""
+        """Run a cell; if that kills the sandbox, go on in another and tell the model what is lost."""
+        await self.recovery.kept()
         self.sandbox.output_fields = self.fields
         try:
-            return await run_cell(self.scope, self.sandbox, code)
+            result = await run_cell(self.scope, self.sandbox, code)
         except SandboxDied as error:
-            self.deaths += 1
-            if self.reopen is None or self.deaths > DEATHS:
-                raise
-            told = f"{error}. A new sandbox has your inputs again; what your code had made is lost."
+            self.sandbox, told = await self.recovery.replace(self.sandbox, error)
             self.scope.log.emit(Note(level="warning", text=told))
-            self.sandbox = await self.reopen()
             if self.is_cut:
                 await self.sandbox.aput(OUTPUTS, self.whole)
             return CellResult(error=CellError("SandboxDied", error.reason, told))
+        if result.submitted is None:
+            self.recovery.keep(self.sandbox)
+        return result
 
     async def finish(self, reason: str) -> dspy.Prediction:
         """Extract the outputs from the work so far, with the call that was held back for it."""

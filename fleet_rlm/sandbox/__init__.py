@@ -15,10 +15,29 @@ _HOMES = {
     "GrantedDirectory": "files",
     "modules_for": "values",
     **dict.fromkeys(
-        ("Sandbox", "ForkingTool", "Capabilities", "IsolationReport", "CellResult", "CellError", "SandboxFile"), "base"
+        (
+            "Sandbox",
+            "ForkingTool",
+            "Capabilities",
+            "IsolationReport",
+            "CellResult",
+            "CellError",
+            "SandboxFile",
+            "Checkpoint",
+        ),
+        "base",
     ),
     **dict.fromkeys(
-        ("SandboxError", "SandboxUnavailable", "SandboxDied", "SandboxClosed", "SandboxBusy", "ValueNotSendable"),
+        (
+            "SandboxError",
+            "SandboxUnavailable",
+            "SandboxDied",
+            "SandboxClosed",
+            "SandboxBusy",
+            "ValueNotSendable",
+            "ThreadsAlive",
+            "CheckpointLost",
+        ),
         "errors",
     ),
 }

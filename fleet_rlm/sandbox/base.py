@@ -88,6 +88,10 @@ class CellResult:
         return "\n".join(part for part in parts if part)
 
 
+CONTEXT_GIVEN = "_context_given"
+"""The variable of a child forked by a `ForkingTool` that says whether its `context` was passed to it."""
+
+
 class ForkingTool:
     """A guest function whose handler may fork the calling sandbox.
 
@@ -108,6 +112,18 @@ class ForkingTool:
 Tool = Callable[..., Any] | ForkingTool
 
 
+class Checkpoint(ABC):
+    """The variables of a sandbox as they were at one moment, unpicklable ones included.
+
+    It runs nothing, outlives the death of the sandbox it was taken from, and can be restored any number of times. It
+    ends with `aclose`, or when that sandbox is closed.
+    """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of it. Sandboxes restored from it go on. Doing it twice is harmless."""
+
+
 class Sandbox(ABC):
     """One persistent Python namespace somewhere else.
 
@@ -117,6 +133,11 @@ class Sandbox(ABC):
     DataFrame, an Arrow table or an array. Exceptions reach the guest as exceptions.
 
     `output_fields` ([{"name", "type"?}]) gives the guest's SUBMIT its fields; None accepts anything.
+
+    `started_by` says how it came to have its variables: "fork" (a copy of another sandbox, restored ones included) or
+    "spawn" (a fresh namespace, into which a parent's variables were sent). `dropped` names the parent's variables that
+    could not be sent. `files_left` is where a restored sandbox can read its predecessor's files, if they were too many
+    to be copied.
     """
 
     capabilities: Capabilities = Capabilities()
@@ -131,6 +152,9 @@ class Sandbox(ABC):
         self.name = name
         self.tools: dict[str, Tool] = dict(tools or {})
         self.output_fields = output_fields
+        self.started_by: Literal["fork", "spawn"] = "spawn"
+        self.dropped: tuple[str, ...] = ()
+        self.files_left: Path | None = None
 
     @property
     @abstractmethod
@@ -181,6 +205,24 @@ class Sandbox(ABC):
     @abstractmethod
     async def afork(self, *, workdir_name: str | None = None) -> Sandbox:
         """A child with this sandbox's variables and tools and a directory of its own, between cells."""
+
+    @abstractmethod
+    async def acheckpoint(self) -> Checkpoint:
+        """Keep the variables as they are now, between cells.
+
+        Raises:
+            SandboxBusy: a cell is running.
+            ThreadsAlive: code left threads running, which no copy can hold.
+        """
+
+    @abstractmethod
+    async def arestore(self, checkpoint: Checkpoint) -> Sandbox:
+        """A live sandbox with a checkpoint's variables, in a directory of its own with the files its predecessor has
+        by now. It is closed with the sandbox the checkpoint was taken from.
+
+        Raises:
+            CheckpointLost: it was closed, or ended with the machine or by hostile code.
+        """
 
     @abstractmethod
     async def ainterrupt(self) -> None:

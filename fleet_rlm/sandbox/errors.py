@@ -45,6 +45,19 @@ class SandboxBusy(SandboxError):
         super().__init__(f"sandbox {name!r} is already running a cell; wait for it, or fork a child")
 
 
+class ThreadsAlive(SandboxError):
+    """Threads that the code started are still running, so its sandbox cannot be copied. `threads` names them."""
+
+    def __init__(self, name: str, threads: tuple[str, ...]) -> None:
+        self.threads = threads
+        running = ", ".join(threads)
+        super().__init__(f"sandbox {name!r} cannot be copied while threads of its code are running: {running}")
+
+
+class CheckpointLost(SandboxError):
+    """A checkpoint does not exist any more."""
+
+
 class ValueNotSendable(SandboxError, ContextError):
     """A value cannot travel into the sandbox. Names the variable, its type and the way out."""
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fleet_rlm.core.loop import run_sync
-from fleet_rlm.sandbox.base import CellResult, Sandbox
+from fleet_rlm.sandbox.base import CellResult, Checkpoint, Sandbox
 from fleet_rlm.sandbox.errors import SandboxError, ValueNotSendable
 
 
@@ -41,6 +41,14 @@ class BlockingFace(Sandbox):
     def fork(self, *, workdir_name: str | None = None) -> Sandbox:
         """A child with this sandbox's variables; see `afork`."""
         return run_sync(self.afork(workdir_name=workdir_name))
+
+    def checkpoint(self) -> Checkpoint:
+        """Keep the variables as they are now; see `acheckpoint`."""
+        return run_sync(self.acheckpoint())
+
+    def restore(self, checkpoint: Checkpoint) -> Sandbox:
+        """A live sandbox with a checkpoint's variables; see `arestore`."""
+        return run_sync(self.arestore(checkpoint))
 
     def interrupt(self) -> None:
         """Interrupt the running cell from another thread."""

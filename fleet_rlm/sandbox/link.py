@@ -17,6 +17,7 @@ from fleet_rlm.sandbox.channel import STREAM_ENDED, Channel, Frame
 from fleet_rlm.sandbox.errors import SandboxDied
 from fleet_rlm.sandbox.guest import wire
 
+BIRTH_S = 20.0  # a fork takes milliseconds; a machine that swaps may need longer
 EXIT_NEWS_S = 0.2  # how long after the end of the stream the exit status may take to arrive
 
 
@@ -33,6 +34,7 @@ class Link:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[str] = loop.create_future()  # the reason, once the process is gone or given up
+        self.greeting: dict[str, Any] = {}  # what it announced itself with
         self.pid = 0
         self._pidfd: int | None = None
         self._on_message = on_message
@@ -69,6 +71,7 @@ class Link:
                 answer.set_result((header, parts))
         elif kind == "ready" and not self.ready.done():
             self.pid = self._channel.peer_pid or 0
+            self.greeting = header
             try:
                 self._pidfd = os.pidfd_open(self.pid)
             except ProcessLookupError:
@@ -140,6 +143,15 @@ class Link:
         finally:
             loop.remove_reader(handle)
             os.close(handle)
+
+
+async def born(link: Link) -> None:
+    """Wait for a fork to announce itself. Raises SandboxDied."""
+    try:
+        await asyncio.wait_for(asyncio.shield(link.ready), BIRTH_S)
+    except TimeoutError:
+        link.kill(f"it did not start within {BIRTH_S:g} s")
+        raise SandboxDied(link.ended.result()) from None
 
 
 def _set(gone: asyncio.Future[None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import functools
 import itertools
 import keyword
@@ -18,10 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleet_rlm.sandbox import artifacts, values
+from fleet_rlm.sandbox import artifacts, family, values
 from fleet_rlm.sandbox.base import (
     Capabilities,
     CellResult,
+    Checkpoint,
     ForkingTool,
     IsolationReport,
     OnOutput,
@@ -32,13 +34,13 @@ from fleet_rlm.sandbox.calls import CallDesk
 from fleet_rlm.sandbox.cells import Cell, result_of
 from fleet_rlm.sandbox.errors import SandboxBusy, SandboxClosed, SandboxDied, SandboxError, ValueNotSendable
 from fleet_rlm.sandbox.face import BlockingFace
-from fleet_rlm.sandbox.link import Link
-from fleet_rlm.sandbox.template import Limits, Template, template_for
+from fleet_rlm.sandbox.limits import Limits
+from fleet_rlm.sandbox.link import Link, born
+from fleet_rlm.sandbox.template import Template, template_for
 from fleet_rlm.sandbox.watchdog import watch
 
 RESERVED = {"SUBMIT", "display", "__builtins__"}
 INLINE = 65_536  # characters or bytes encoded on the loop itself; more goes to a thread
-BIRTH_S = 20.0  # a fork takes milliseconds; a machine that swaps may need longer
 REMEMBER = 65_536  # bytes from which a mutable value is sent once only
 _numbers = itertools.count(1)
 
@@ -53,12 +55,20 @@ class LocalSandbox(BlockingFace):
         memory_mb: address space of each process, beyond what the template holds. None for no limit.
         file_mb: size of any one file it writes. None for no limit.
         max_processes: processes it may have at once.
+        cpu_s: seconds of processor time a cell may use, over all its processes. None for no limit.
+        disk_mb: room its files, and its children's, may take. None for no limit.
         preload: modules to have warm ("numpy", "pandas", "pyarrow"); by default what the first value needs.
         keep_files: directory that artifacts are copied to; by default they live as long as the sandbox.
     """
 
     capabilities = Capabilities(
-        fork=True, interrupt=True, concurrent_tools=True, arrow=True, rich_display=True, packages=True
+        fork=True,
+        interrupt=True,
+        checkpoint=True,
+        concurrent_tools=True,
+        arrow=True,
+        rich_display=True,
+        packages=True,
     )
 
     def __init__(
@@ -69,6 +79,8 @@ class LocalSandbox(BlockingFace):
         memory_mb: int | None = 8192,
         file_mb: int | None = 4096,
         max_processes: int = 256,
+        cpu_s: float | None = 1200.0,
+        disk_mb: int | None = 8192,
         tools: dict[str, Tool] | None = None,
         output_fields: list[dict[str, Any]] | None = None,
         preload: tuple[str, ...] | None = None,
@@ -78,12 +90,18 @@ class LocalSandbox(BlockingFace):
         super().__init__(name=name or f"sandbox-{next(_numbers)}", tools=tools, output_fields=output_fields)
         self.tier = tier
         self.timeout = timeout
-        self.limits = Limits(memory_mb and memory_mb << 20, file_mb and file_mb << 20)
-        self.max_processes = max_processes
+        self.limits = Limits(
+            memory=memory_mb and memory_mb << 20,
+            file_size=file_mb and file_mb << 20,
+            processes=max_processes,
+            cpu=cpu_s,
+            disk=disk_mb and disk_mb << 20,
+        )
         self.preload = preload
         self._keep = keep_files
         self._parent: LocalSandbox | None = None
         self._children: set[LocalSandbox] = set()
+        self._checkpoints: set[family.LocalCheckpoint] = set()
         self._unborn: dict[int, Link] = {}
         self._template: Template | None = None
         self._link: Link | None = None
@@ -105,7 +123,11 @@ class LocalSandbox(BlockingFace):
         """What protects the host. Raises SandboxError before the start."""
         if self._template is None:
             raise SandboxError(f"{self.name} has not started; what protects it is known afterwards")
-        return self._template.isolation
+        walls = self._template.isolation
+        if not walls.guarantees:
+            return walls
+        guarantees = {**walls.guarantees, "limits": self.limits.guarantee()}
+        return dataclasses.replace(walls, guarantees=guarantees, missing=(*walls.missing, self.limits.missing()))
 
     @property
     def pid(self) -> int | None:
@@ -117,6 +139,16 @@ class LocalSandbox(BlockingFace):
         """The cells' current directory, once started."""
         root = Path() if self._template is None else self._template.root
         return root.joinpath(*self._place, "work")
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Its directory, as names below the template's root."""
+        return self._place
+
+    @property
+    def cell(self) -> Cell | None:
+        """The cell that runs."""
+        return self._cell
 
     @property
     def busy(self) -> bool:
@@ -139,7 +171,7 @@ class LocalSandbox(BlockingFace):
                 link = Link(ours, self._on_message, self._on_end, birth.exit_code)
                 birth.failed.add_done_callback(lambda failed: link.fail(failed.result()))
                 template.fork(birth, theirs, directory, self.limits)
-                await _born(link)
+                await born(link)
                 self._adopt(link, template, (directory,))
 
     def _adopt(self, link: Link, template: Template, place: tuple[str, ...]) -> None:
@@ -156,6 +188,7 @@ class LocalSandbox(BlockingFace):
             return
         self._closed = True
         await asyncio.gather(*(child.aclose() for child in list(self._children)))
+        await asyncio.gather(*(checkpoint.aclose() for checkpoint in list(self._checkpoints)))
         self._desk.close()
         if self._parent is not None:
             self._parent._children.discard(self)
@@ -323,57 +356,46 @@ class LocalSandbox(BlockingFace):
 
     # ---- children
 
-    async def afork(self, *, workdir_name: str | None = None) -> LocalSandbox:
-        """A child between cells. Raises SandboxBusy while a cell runs."""
-        await self._live()
+    async def _idle(self) -> Link:
+        """The link, between cells. Raises SandboxBusy."""
+        link = await self._live()
         if self._cell is not None:
             raise SandboxBusy(self.name)
-        return await self._fork({}, workdir_name)
+        return link
 
-    async def _fork_for_call(self, call: int, item: int) -> Sandbox:
-        return await self._fork({"call": call, "item": item}, None)
+    async def afork(self, *, workdir_name: str | None = None) -> LocalSandbox:
+        """A child between cells: a fork, or a fresh sandbox where threads of the code are alive (`started_by`)."""
+        return await family.fork(self, workdir_name)
 
-    async def _fork(self, request: dict[str, Any], workdir_name: str | None) -> LocalSandbox:
-        if self._link is None or self._template is None:
-            raise SandboxError(f"{self.name} has not started")
+    async def acheckpoint(self) -> family.LocalCheckpoint:
+        """Keep the variables; see `Sandbox.acheckpoint`."""
+        return await family.checkpoint(self)
+
+    async def arestore(self, checkpoint: Checkpoint) -> LocalSandbox:
+        """A sandbox with a checkpoint's variables and a copy of its predecessor's files (up to 64 MB)."""
+        if not isinstance(checkpoint, family.LocalCheckpoint):
+            raise SandboxError(f"a {type(checkpoint).__name__} is not a checkpoint of a local sandbox")
+        return await checkpoint.restored()
+
+    def _descendant(self) -> tuple[int, LocalSandbox]:
+        """A sandbox like this one, to be given a process; closed with this one."""
         number = next(self._child_numbers)
-        directory = workdir_name or str(number)
-        if not directory.replace("-", "_").replace("_", "a").isalnum():
-            raise ValueError(f"workdir_name may hold letters, digits, - and _ only, not {directory!r}")
         child = LocalSandbox(
             tier=self.tier,
             timeout=self.timeout,
             tools=self.tools,
             output_fields=self.output_fields,
+            preload=self.preload,
             keep_files=self._keep,
-            max_processes=self.max_processes,
             name=f"{self.name}.{number}",
         )
         child.limits = self.limits
-        child._parent, child._sent, child._registered = self, self._sent.inherited(), dict(self._registered)
-        ours, theirs = socket.socketpair()
-        link = child._link = self._unborn[number] = Link(ours, child._on_message, child._on_end, None)
-        self._link.send({"t": "fork", "id": number, "dir": directory, **request}, fds=[theirs.detach()])
+        child._parent = self
         self._children.add(child)
-        try:
-            await _born(link)
-        except BaseException:
-            self._children.discard(child)
-            await link.close()
-            raise
-        finally:
-            del self._unborn[number]
-        child._adopt(link, self._template, (*self._place, "sub", directory))
-        return child
+        return number, child
 
-
-async def _born(link: Link) -> None:
-    """Wait for a fork to announce itself. Raises SandboxDied."""
-    try:
-        await asyncio.wait_for(link.ready, BIRTH_S)
-    except TimeoutError:
-        link.kill(f"it did not start within {BIRTH_S:g} s")
-        raise SandboxDied(link.ended.result()) from None
+    async def _fork_for_call(self, call: int, item: int) -> Sandbox:
+        return await family.fork_in_call(self, self._unborn, call, item)
 
 
 def _kind(tool: Tool) -> str:

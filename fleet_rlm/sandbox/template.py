@@ -24,6 +24,7 @@ from typing import Any
 from fleet_rlm.sandbox.base import IsolationReport
 from fleet_rlm.sandbox.channel import Channel
 from fleet_rlm.sandbox.errors import SandboxError, SandboxUnavailable
+from fleet_rlm.sandbox.limits import Limits
 
 TIERS = {"auto": "auto", "confined+ns": "namespaces", "confined": "base", "process": "none"}
 START_S = 30.0  # importing pandas cold from a slow disk
@@ -57,14 +58,6 @@ def readable() -> tuple[list[str], list[str]]:
     paths.append(sysconfig.get_path("stdlib"))
     granted += [os.path.realpath(sysconfig.get_path("stdlib")), str(WORKER.parent)]
     return list(dict.fromkeys(granted)), list(dict.fromkeys(paths))
-
-
-@dataclass
-class Limits:
-    """Per sandbox process: address space beyond the template's own and size of one file, in bytes."""
-
-    memory: int | None
-    file_size: int | None
 
 
 @dataclass

@@ -207,6 +207,10 @@ class Sent:
         found = self._held.get(id(value))
         return found[1] if found is not None and found[0] is value else None
 
+    def value(self, slot: int) -> Any:
+        """The object the guest keeps there. Raises KeyError."""
+        return next(value for value, number in self._held.values() if number == slot)
+
     def assign(self) -> int:
         """A fresh slot number."""
         self._next += 1

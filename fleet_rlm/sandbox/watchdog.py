@@ -1,63 +1,102 @@
-"""Notice a sandbox that starts too many processes or takes too much memory, and end it with the reason.
+"""Notice a sandbox that uses more than it may, and interrupt its cell or end it, with the reason.
 
-The kernel offers a push for neither to unprivileged programs (RLIMIT_NPROC counts all of a user's processes and does
-not bind root; a delegated cgroup is rare), so the tree below each sandbox is counted ten times a second while cells
-run, once a second otherwise. Nothing runs while there is no sandbox.
+The kernel offers a push for none of this to unprivileged programs (RLIMIT_NPROC counts all of a user's processes and
+does not bind root, RLIMIT_CPU counts one process and only ever kills; a delegated cgroup is rare), so the tree below
+each sandbox is looked at ten times a second while cells run, once a second otherwise. Too many processes or too much
+memory end the sandbox; too much processor time or disk only the cell, whose variables are kept. Nothing runs while
+there is no sandbox.
 """
 
 from __future__ import annotations
 
 import asyncio
-import mmap
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleet_rlm.sandbox import usage
+from fleet_rlm.sandbox.cells import Cell
 from fleet_rlm.sandbox.link import Link
-from fleet_rlm.sandbox.template import Template, child_pids, kill
+from fleet_rlm.sandbox.template import Template, kill
 
 if TYPE_CHECKING:
     from fleet_rlm.sandbox.local import LocalSandbox
 
 BUSY_S = 0.1
 IDLE_S = 1.0
-PAGE = mmap.PAGESIZE
-_watched: dict[Link, tuple[LocalSandbox, Template]] = {}
+DISK_S = 1.0  # between two looks at a directory, or longer where looking takes long
+
+
+@dataclass
+class _Watched:
+    sandbox: LocalSandbox
+    template: Template
+    cell: Cell | None = None  # the one whose use is being counted
+    cpu_before: float = 0.0
+    disk_before: int = 0
+    disk_now: int = 0
+    look_at_disk: float = 0.0  # when, by the monotonic clock
+
+
+_watched: dict[Link, _Watched] = {}
 _tasks: set[asyncio.Task[None]] = set()
 
 
 def watch(sandbox: LocalSandbox, link: Link, template: Template) -> None:
     """Watch a sandbox until its process ends."""
-    _watched[link] = (sandbox, template)
+    _watched[link] = _Watched(sandbox, template)
     link.ended.add_done_callback(lambda _: _watched.pop(link, None))
     if not _tasks:
-        task = asyncio.get_running_loop().create_task(_patrol())
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        _start(_patrol())
+
+
+def _start(work: Coroutine[None, None, None]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
 
 
 async def _patrol() -> None:
     while _watched:
-        busy = any(sandbox.busy for sandbox, _ in _watched.values())
+        busy = any(one.sandbox.busy for one in _watched.values())
         await asyncio.sleep(BUSY_S if busy else IDLE_S)
-        guests = {link.pid for link in _watched}
-        for link, (sandbox, _) in list(_watched.items()):
-            pids = _tree(link.pid, guests, sandbox.max_processes)
-            if len(pids) > sandbox.max_processes:
-                _end(link, pids, f"its code started more than {sandbox.max_processes} processes")
-            elif len(pids) > 1 and _over(sandbox.limits.memory, pids):
-                _end(link, pids, f"its processes together used more than {(sandbox.limits.memory or 0) >> 20:,} MB")
-        for template in {template for _, template in _watched.values()}:
+        for link, one in list(_watched.items()):
+            limits = one.sandbox.limits
+            pids = usage.tree(link.pid, one.template.sandbox_pids, limits.processes)
+            if len(pids) > limits.processes:
+                _end(link, pids, f"its code started more than {limits.processes} processes")
+            elif len(pids) > 1 and _over(limits.memory, pids):
+                _end(link, pids, f"its processes together used more than {(limits.memory or 0) >> 20:,} MB")
+            elif one.sandbox.cell is not None:
+                _check_cell(one, one.sandbox.cell, pids)
+        for template in {one.template for one in _watched.values()}:
             if set(template.children()) - template.sandbox_pids:
                 await template.end_strays()
 
 
-def _tree(pid: int, guests: set[int], limit: int) -> list[int]:
-    """The process and its descendants, without those of other sandboxes; stops a little beyond the limit."""
-    found = [pid]
-    for one in found:
-        found += [child for child in child_pids(one) if child not in guests]
-        if len(found) > 4 * limit:
-            break
-    return found
+def _check_cell(one: _Watched, cell: Cell, pids: list[int]) -> None:
+    """Interrupt a cell that used too much. What lay on disk before it is not held against it: it may be tidying up."""
+    limits = one.sandbox.limits
+    used = usage.processor_seconds(pids)
+    if cell is not one.cell:
+        one.cell, one.cpu_before, one.disk_before = cell, used, one.disk_now
+    if limits.cpu is not None and used - one.cpu_before > limits.cpu:
+        cell.stop(f"it used more than {limits.cpu:g} s of processor time")
+    elif limits.disk is not None and one.disk_now > max(limits.disk, one.disk_before):
+        cell.stop(
+            f"files in the sandbox's directory took more than {limits.disk >> 20:,} MB; delete what is not needed"
+        )
+    elif time.monotonic() >= one.look_at_disk:
+        one.look_at_disk = float("inf")
+        _start(_measure(one))
+
+
+async def _measure(one: _Watched) -> None:
+    begin = time.monotonic()
+    one.disk_now = await asyncio.to_thread(usage.disk_bytes, one.template.root, one.sandbox.place)
+    end = time.monotonic()
+    one.look_at_disk = end + max(DISK_S, 9 * (end - begin))
 
 
 def _end(link: Link, pids: list[int], reason: str) -> None:
@@ -68,27 +107,4 @@ def _end(link: Link, pids: list[int], reason: str) -> None:
 
 def _over(limit: int | None, pids: list[int]) -> bool:
     """True if the processes together hold more; one alone is bounded by its own address space."""
-    return limit is not None and _resident(pids) > limit and _proportional(pids) > limit
-
-
-def _resident(pids: list[int]) -> int:
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/statm") as file:
-                total += int(file.read().split()[1]) * PAGE
-        except OSError:
-            continue  # ended meanwhile
-    return total
-
-
-def _proportional(pids: list[int]) -> int:
-    """Bytes with shared pages divided among their owners; slower, so asked only when the plain sum looks too high."""
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/smaps_rollup") as file:
-                total += sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
-        except OSError:
-            continue
-    return total
+    return limit is not None and usage.resident(pids) > limit and usage.proportional(pids) > limit

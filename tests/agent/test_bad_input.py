@@ -80,12 +80,42 @@ def test_code_that_forks_without_end_is_stopped_and_told_and_the_run_goes_on() -
     assert run.answer == "done"
 
 
-@pytest.mark.parametrize("code", ["import os; os._exit(3)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
-def test_code_that_kills_its_sandbox_goes_on_in_a_new_one_with_its_inputs(code: str) -> None:
-    with coded(f"made = 1\n{code}", "SUBMIT(answer=[len(context), 'made' in globals()])") as (server, lm):
+KILLS = ["import os; os._exit(3)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_code_that_kills_its_sandbox_goes_on_with_the_variables_from_before(kill: str) -> None:
+    made = "made = (i for i in range(9))\nopen('notes', 'w').write('kept')"
+    end = "SUBMIT(answer=[len(context), next(made), open('notes').read(), 'lost' in globals()])"
+    with coded(made, f"lost = 1\n{kill}", end) as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer == str([len(BIG), 0, "kept", False])
+    assert "your variables are as they were before this cell" in server.requests[2].text
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_code_that_kills_its_sandbox_at_once_goes_on_in_a_new_one_with_its_inputs(kill: str) -> None:
+    with coded(f"made = 1\n{kill}", "SUBMIT(answer=[len(context), 'made' in globals()])") as (server, lm):
         run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
     assert run.answer == str([len(BIG), False])
     assert "what your code had made is lost" in server.requests[1].text
+
+
+def test_a_checkpoint_that_threads_made_impossible_is_told_with_its_age() -> None:
+    threads = (
+        "import threading\nstop = threading.Event()\nthreading.Thread(target=stop.wait, daemon=True).start()\nx = 2"
+    )
+    with coded("x = 1", threads, "import os; os._exit(3)", "SUBMIT(answer=x)") as (server, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer == "1"
+    assert "as they were 2 cells ago" in server.requests[3].text
+
+
+def test_code_that_kills_its_checkpoint_too_goes_on_in_a_new_one() -> None:
+    massacre = "import os, signal\nos.kill(-1, signal.SIGKILL)\nos._exit(3)"
+    with coded("made = 1", massacre, "SUBMIT(answer='made' in globals())") as (_, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert run.answer in ("True", "False")  # the kernel decides how far the signal reaches; the run goes on
 
 
 def test_code_that_kills_every_sandbox_is_a_clear_end_with_the_trace() -> None:

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.measure import Figure, Row, at_most, figure, timed
-from tests.benchmarks.peers import DENO, INTERPRETERS, LOCAL, RLMS, missing, rlms_repl
-
 from fleet_rlm.sandbox.local import LocalSandbox
+from tests.benchmarks.measure import Figure, Row, at_most, figure
+from tests.benchmarks.peers import DENO, INTERPRETERS, LOCAL, RLMS, missing, rlms_repl
 
 ROUND_TRIPS = """
 import time

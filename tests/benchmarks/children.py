@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from fleet_rlm.core.loop import run_sync
+from fleet_rlm.sandbox.local import LocalSandbox
 from tests.benchmarks.measure import Figure, Row, at_most, figure
 from tests.benchmarks.memory import proportional
 from tests.benchmarks.peers import DENO, INTERPRETERS, LOCAL, PEERS, RLMS, missing
-
-from fleet_rlm.core.loop import run_sync
-from fleet_rlm.sandbox.local import LocalSandbox
 
 CHILDREN = 50
 CONTEXT = 50_000_000  # characters

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.measure import Figure, Row, at_least, at_most, figure, timed
-from tests.benchmarks.peers import DENO, INTERPRETERS, LOCAL, RLMS, missing, rlms_repl
-
 from fleet_rlm.sandbox.local import LocalSandbox
 from fleet_rlm.sandbox.values import HEAVY
+from tests.benchmarks.measure import Figure, Row, at_least, at_most, figure, timed
+from tests.benchmarks.peers import DENO, INTERPRETERS, LOCAL, RLMS, missing, rlms_repl
 
 
 def rows(quick: bool) -> list[Row]:

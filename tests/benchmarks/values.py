@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.benchmarks.measure import Figure, Row, at_most, figure, timed
-from tests.benchmarks.peers import DENO, INTERPRETERS, RLMS, missing, rlms_repl
-
 from fleet_rlm.sandbox.local import LocalSandbox
 from fleet_rlm.sandbox.values import HEAVY
+from tests.benchmarks.measure import Figure, Row, at_most, figure, timed
+from tests.benchmarks.peers import DENO, INTERPRETERS, RLMS, missing, rlms_repl
 
 TEXT = 100_000_000  # characters
 ROWS = 3_000_000  # of four float64 columns: 96 MB
@@ -22,7 +21,9 @@ def rows(quick: bool) -> list[Row]:
 
     size = TEXT // 10 if quick else TEXT
     text = "a line of a log file, with a number 4711 in it\n" * (size // 47)
-    columns = {name: np.random.default_rng(seed).random(ROWS // (10 if quick else 1)) for seed, name in enumerate("abcd")}
+    columns = {
+        name: np.random.default_rng(seed).random(ROWS // (10 if quick else 1)) for seed, name in enumerate("abcd")
+    }
     frame = pd.DataFrame(columns)
     n = 2 if quick else 7
     of_text = figure([_ours(text, len(text)) for _ in range(n)])
@@ -36,7 +37,9 @@ def rows(quick: bool) -> list[Row]:
             _peers(text, 1 if quick else 3),
             [at_most("<= 250 ms", of_text.value, 0.250)],
         ),
-        Row("first delivery of a 96 MB DataFrame", "s", of_frame, refused, [at_most("<= 120 ms", of_frame.value, 0.120)]),
+        Row(
+            "first delivery of a 96 MB DataFrame", "s", of_frame, refused, [at_most("<= 120 ms", of_frame.value, 0.120)]
+        ),
     ]
 
 

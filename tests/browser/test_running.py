@@ -36,7 +36,9 @@ def server(gate: Gate) -> Iterator[LMServer]:
 
 
 @pytest.fixture
-def asking(lab: Lab, server: LMServer, open_notebook: Callable[[str], Notebook], request: pytest.FixtureRequest) -> Notebook:
+def asking(
+    lab: Lab, server: LMServer, open_notebook: Callable[[str], Notebook], request: pytest.FixtureRequest
+) -> Notebook:
     """A notebook whose question waits for the gate; the extension is loaded."""
     notebook = open_notebook(
         lab.write(

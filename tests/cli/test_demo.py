@@ -22,7 +22,7 @@ def demo(number: int, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def announced_removals() -> dict[str, set[str]]:
-    """Module path -> versions, from the syntax trees of the standard library."""
+    """Module path -> versions, from the syntax trees of the standard library; a computed version is not announced."""
     root = Path(sysconfig.get_paths()["stdlib"])
     found: dict[str, set[str]] = {}
     for path in root.rglob("*.py"):
@@ -31,8 +31,10 @@ def announced_removals() -> dict[str, set[str]]:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings._deprecated":
-                (remove,) = (ast.literal_eval(word.value) for word in node.keywords if word.arg == "remove")
-                found.setdefault(path.relative_to(root).as_posix(), set()).add(".".join(map(str, remove)))
+                (remove,) = (word.value for word in node.keywords if word.arg == "remove")
+                if isinstance(remove, ast.Tuple):
+                    version = ".".join(map(str, ast.literal_eval(remove)))
+                    found.setdefault(path.relative_to(root).as_posix(), set()).add(version)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from fleet_rlm.core.loop import run_sync, submit
 from fleet_rlm.sandbox.base import CellResult, ForkingTool, Sandbox
-from fleet_rlm.sandbox.errors import SandboxBusy, SandboxClosed, SandboxDied
+from fleet_rlm.sandbox.errors import CheckpointLost, SandboxBusy, SandboxClosed, SandboxDied, SandboxError, ThreadsAlive
 from fleet_rlm.sandbox.local import LocalSandbox
 from tests.conformance.adapters import DspyInterpreter
 
@@ -322,7 +323,7 @@ def test_a_cell_that_cannot_be_interrupted_is_killed_with_the_reason(
 ) -> None:
     monkeypatch.setattr("fleet_rlm.sandbox.cells.GRACE_S", 0.4)
     sandbox = local(timeout=0.1)
-    with pytest.raises(SandboxDied, match=r"exceeded its 0.1 s and could not be interrupted"):
+    with pytest.raises(SandboxDied, match=r"ran for more than 0.1 s, and could not be interrupted"):
         sandbox.run("sum(range(10 ** 12))")
     with pytest.raises(SandboxDied):
         sandbox.run("1")
@@ -484,3 +485,150 @@ def test_a_child_may_run_cells_while_its_parent_waits(local: Callable[..., Local
 
     parent = local(tools={"sub": ForkingTool(sub), "deeper": ForkingTool(deeper)})
     assert "depth 2" in parent.run("depth = 0\nsub('q')").text()
+
+
+# ---- children where a fork is unsafe
+
+THREAD = (
+    "import threading\nstop = threading.Event()\n"
+    "thread = threading.Thread(target=stop.wait, daemon=True)\nthread.start()"
+)
+
+
+def test_a_child_is_spawned_where_threads_are_alive_and_says_what_it_lacks(
+    local: Callable[..., LocalSandbox],
+) -> None:
+    parent = local(tools={"ask": lambda: "tool"})
+    big = "z" * 2_000_000
+    parent.put("big", big)
+    made = "class Pair:\n    def __init__(self, a): self.a = a\n    def double(self): return self.a * factor"
+    parent.run(f"{made}\nfactor = 3\npair, kept, items = Pair(2), ask, [1, 2]\ndef f(): return factor * items[0]")
+    parent.run(THREAD)
+    child = parent.fork()
+    assert isinstance(child, LocalSandbox)
+    assert (child.started_by, child.dropped) == ("spawn", ("stop", "thread"))
+    assert child.run("factor = 5\npair.double(), f(), kept(), ask(), len(big), 'stop' in globals()").value == (
+        "(10, 5, 'tool', 'tool', 2000000, False)"
+    )
+    assert child.run("items.append(3); isinstance(pair, Pair)").value == "True"
+    assert parent.run("len(items), factor").value == "(2, 3)"
+    parent.run("stop.set(); thread.join()")
+    again = parent.fork()
+    assert isinstance(again, LocalSandbox)
+    assert (again.started_by, again.dropped) == ("fork", ())
+
+
+def test_variables_that_fail_on_arrival_are_an_error_with_the_reason(local: Callable[..., LocalSandbox]) -> None:
+    parent = local()
+    parent.run(
+        f"def fail(): raise ValueError('no way in')\nclass Trap:\n    def __reduce__(self): return fail, ()\n{THREAD}"
+    )
+    parent.run("trap = Trap()")
+    with pytest.raises(SandboxError, match="ValueError: no way in"):
+        parent.fork()
+    assert parent.run("1 + 1").value == "2"
+
+
+# ---- checkpoints
+
+
+@pytest.mark.parametrize(
+    "death",
+    [
+        "import os; os._exit(3)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "import os, signal; os.killpg(0, signal.SIGKILL)",
+        "import ctypes; ctypes.string_at(0)",
+        "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    ],
+)
+def test_a_checkpoint_outlives_the_death_of_its_sandbox(local: Callable[..., LocalSandbox], death: str) -> None:
+    sandbox = local(max_processes=20, tools={"ask": lambda: "tool"})
+    sandbox.put("big", "z" * 2_000_000)
+    sandbox.run("numbers = (i for i in range(9))\nkept = ask\nopen('note', 'w').write('on disk')")
+    kept = sandbox.checkpoint()
+    sandbox.run("next(numbers)")
+    with pytest.raises(SandboxDied):
+        sandbox.run(f"numbers = None\n{death}")
+    restored = sandbox.restore(kept)
+    assert isinstance(restored, LocalSandbox)
+    assert restored.run("next(numbers), len(big), open('note').read(), ask(), kept()").value == (
+        "(0, 2000000, 'on disk', 'tool', 'tool')"
+    )
+    assert restored.started_by == "fork"
+    assert restored.files_left is None
+
+
+def test_a_checkpoint_can_be_restored_again_and_those_restored_go_on_without_it(
+    local: Callable[..., LocalSandbox],
+) -> None:
+    sandbox = local()
+    sandbox.run("items = [1]\nopen('artifacts/old', 'w').write('x')")
+    kept = sandbox.checkpoint()
+    sandbox.run("items.append(2)")
+    one, other = sandbox.restore(kept), sandbox.restore(kept)
+    assert isinstance(one, LocalSandbox)
+    assert isinstance(other, LocalSandbox)
+    assert one.run("items.append('one'); items").value == "[1, 'one']"
+    run_sync(kept.aclose())
+    run_sync(kept.aclose())
+    assert other.run("items").value == "[1]"
+    assert one.run("open('artifacts/new', 'w').write('y')").artifacts[0].name == "new"
+    assert sandbox.run("items").value == "[1, 2]"
+    with pytest.raises(CheckpointLost):
+        sandbox.restore(kept)
+    again = one.restore(one.checkpoint())
+    assert isinstance(again, LocalSandbox)
+    assert again.run("items").value == "[1, 'one']"
+
+
+def test_a_checkpoint_is_no_process_of_the_code(local: Callable[..., LocalSandbox]) -> None:
+    sandbox = local(max_processes=1)
+    sandbox.start()
+    for _ in range(3):
+        sandbox.checkpoint()
+    result = sandbox.run(
+        "import os, time\ntime.sleep(0.3)\ntry: os.wait()\nexcept ChildProcessError: print('childless')"
+    )
+    assert result.printed == "childless\n"
+
+
+def test_checkpoints_and_restored_sandboxes_end_with_their_family(local: Callable[..., LocalSandbox]) -> None:
+    sandbox = local()
+    child = sandbox.fork()
+    assert isinstance(child, LocalSandbox)
+    kept = child.checkpoint()
+    with pytest.raises(SandboxDied):
+        child.run("import os; os._exit(1)")
+    restored = child.restore(kept)
+    assert isinstance(restored, LocalSandbox)
+    pids = [kept.pid, restored.pid]  # type: ignore[attr-defined]
+    assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
+    sandbox.shutdown()
+    assert not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids)
+    with pytest.raises(SandboxClosed):
+        restored.run("1")
+
+
+def test_no_checkpoint_is_taken_of_running_code_or_live_threads(local: Callable[..., LocalSandbox]) -> None:
+    sandbox = local()
+    sandbox.tools["keep"] = lambda: sandbox.checkpoint()
+    error = sandbox.run("keep()").error
+    assert error is not None
+    assert error.type == SandboxBusy.__name__
+    sandbox.run(THREAD)
+    with pytest.raises(ThreadsAlive, match="Thread-"):
+        sandbox.checkpoint()
+    sandbox.run("stop.set(); thread.join()\nSUBMIT('x')")
+    sandbox.checkpoint()
+
+
+def test_many_files_stay_with_the_predecessor_where_they_can_be_read(local: Callable[..., LocalSandbox]) -> None:
+    sandbox = local()
+    sandbox.run("import os\nwith open('big', 'wb') as file: file.truncate(65 << 20)")
+    restored = sandbox.restore(sandbox.checkpoint())
+    assert restored.files_left == sandbox.workdir
+    assert isinstance(restored, LocalSandbox)
+    assert restored.run(f"os.path.exists('big'), os.path.getsize({str(sandbox.workdir / 'big')!r})").value == (
+        f"(False, {65 << 20})"
+    )

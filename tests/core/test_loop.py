@@ -14,7 +14,7 @@ import warnings
 
 import pytest
 
-from fleet_rlm.core.loop import background_loop, bridge, on_background_loop, run_sync, submit, sync_face
+from fleet_rlm.core.loop import background_loop, on_background_loop, run_sync, submit
 
 where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="nowhere")
 
@@ -46,25 +46,19 @@ async def fail() -> None:
 
 
 def test_there_is_one_loop_and_it_is_not_the_callers() -> None:
-    async def here() -> tuple[bool, bool]:
-        async def there() -> bool:
-            return on_background_loop()
-
-        return on_background_loop(), await bridge(there())
+    async def here() -> bool:
+        return on_background_loop()
 
     assert background_loop() is background_loop()
-    assert asyncio.run(here()) == (False, True)
+    assert (asyncio.run(here()), run_sync(here())) == (False, True)
     assert not on_background_loop()
 
 
 def test_results_and_errors_come_back() -> None:
     assert run_sync(answer()) == 42
-    assert asyncio.run(bridge(answer())) == 42
     assert submit(answer()).result(10) == 42
     with pytest.raises(LookupError, match="not there"):
         run_sync(fail())
-    with pytest.raises(LookupError, match="not there"):
-        asyncio.run(bridge(fail()))
 
 
 def test_work_runs_in_a_copy_of_the_callers_context() -> None:
@@ -75,16 +69,8 @@ def test_work_runs_in_a_copy_of_the_callers_context() -> None:
 
     where.set("here")
     assert run_sync(move()) == "here"
-    assert asyncio.run(bridge(move())) == "here"
     assert submit(move()).result(10) == "here"
     assert where.get() == "here"
-
-
-def test_on_the_loop_itself_a_bridge_is_a_plain_await() -> None:
-    async def outer() -> int:
-        return await bridge(answer(7))
-
-    assert run_sync(outer()) == 7
 
 
 def test_blocking_the_loop_from_itself_is_refused() -> None:
@@ -93,70 +79,6 @@ def test_blocking_the_loop_from_itself_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match="await the async form instead"):
         run_sync(outer())
-
-
-def test_the_blocking_face_keeps_name_doc_and_arguments() -> None:
-    class Counter:
-        async def aadd(self, a: int, *, b: int = 1) -> int:
-            """Add."""
-            return a + b
-
-        add = sync_face(aadd)
-
-    assert Counter().add(2, b=3) == 5
-    assert Counter.add.__doc__ == "Add."
-
-
-def test_cancelling_a_bridge_cancels_the_work_and_waits_for_its_clean_up() -> None:
-    async def caller() -> bool:
-        work = Work()
-        waiting = asyncio.ensure_future(bridge(work()))
-        await asyncio.to_thread(work.began.wait, 10)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        return work.cleaned
-
-    assert asyncio.run(caller())
-
-
-def test_cancelling_a_bridge_before_the_work_began_leaves_nothing_behind() -> None:
-    async def caller() -> None:
-        held, let_go = threading.Event(), threading.Event()
-
-        def occupy() -> None:
-            held.set()
-            let_go.wait(10)
-
-        background_loop().call_soon_threadsafe(occupy)
-        held.wait(10)
-        waiting = asyncio.ensure_future(bridge(Work()()))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        asyncio.get_running_loop().call_later(0.05, let_go.set)
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        asyncio.run(caller())
-        assert run_sync(answer()) == 42
-        gc.collect()
-
-
-@pytest.mark.parametrize("steps", range(1, 12))
-def test_a_bridge_can_be_cancelled_at_any_step(steps: int) -> None:
-    async def caller() -> bool:
-        work = Work()
-        waiting = asyncio.ensure_future(bridge(work()))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        return work.cleaned or not work.began.is_set()
-
-    assert asyncio.run(caller())
 
 
 def interrupt_when(began: threading.Event) -> threading.Thread:

@@ -84,6 +84,8 @@ if __name__ == "__main__":
     sandbox = LocalSandbox(tier={tier!r})
     sandbox.run("import subprocess, os; subprocess.Popen(['setsid', '-f', 'sleep', '977']).wait(); os.mkdir('d')")
     child = sandbox.fork()
+    restored = child.restore(child.checkpoint())
+    restored.run("import subprocess; subprocess.Popen(['sleep', '977'])")
     if os.fork() == 0:  # a copy of the host that keeps its descriptors open for a while
         import signal; signal.alarm(20); signal.pause()
     print(sandbox.workdir, flush=True)

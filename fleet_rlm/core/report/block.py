@@ -12,11 +12,11 @@ from fleet_rlm.core.report.markup import answer_html, esc
 from fleet_rlm.core.report.outline import Extent, outline_html
 from fleet_rlm.core.tree import Tree
 
-LIMIT = 200_000
+LIMIT = 120_000
 """Characters of the whole block."""
 
 _UNFOLDED = frozenset({"turn", "step", "tool", "rlm"})
-_OUTLINE = Extent(field=2_000, total=120_000, times=False, pictures=False, unfolded=_UNFOLDED)
+_OUTLINE = Extent(field=2_000, total=60_000, times=False, pictures=False, unfolded=_UNFOLDED, inset="&emsp;")
 _ANSWER = 40_000
 
 
@@ -63,7 +63,11 @@ def _answer(tree: Tree) -> str:
 
 def _markdown(tree: Tree) -> str:
     answer = facts.cut(facts.answer_text(tree.end.answer if tree.end else None), _ANSWER) or "*no answer*"
-    error = [f"**{tree.end.error_type or 'error'}**: {tree.end.error}"] if tree.end and tree.end.error else []
+    error = (
+        [f"**{tree.end.error_type or 'error'}**: {facts.cut(tree.end.error, 2_000)}"]
+        if tree.end and tree.end.error
+        else []
+    )
     outline = facts.cut("\n".join(plain_lines(tree, times=False)), _ANSWER)
     fence = "~" * 12  # longer than any fence a line of code is likely to hold
     parts = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fleet_rlm.core.report.facts import answer_text, count, cut, duration
@@ -29,6 +29,7 @@ class Extent:
         times: whether durations are told; a text with them differs from run to run.
         pictures: whether images shown by generated code are embedded.
         unfolded: types of spans that are open at first.
+        inset: what stands before a span's line for every level down, where no style sheet sets the levels off.
     """
 
     field: int
@@ -36,16 +37,19 @@ class Extent:
     times: bool
     pictures: bool
     unfolded: frozenset[str]
+    inset: str = ""
 
 
 def outline_html(tree: Tree, extent: Extent) -> str:
-    """The tree from its roots on."""
-    outline = _Outline(tree, extent)
-    parts = [part for root in tree.roots for part in outline.span(root, 0)]
-    left_out = len(tree.spans) - outline.told
-    if left_out:
-        parts.append(f"<p>{count(left_out, 'span')} more in the run's log.</p>")
-    return "".join(parts)
+    """The tree from its roots on; long texts are cut shorter before spans are left out."""
+    html, left_out = "", 0
+    for field in (extent.field, extent.field // 4, extent.field // 16):
+        outline = _Outline(tree, replace(extent, field=field))
+        html = "".join(part for root in tree.roots for part in outline.span(root, 0))
+        left_out = len(tree.spans) - outline.told
+        if not left_out:
+            return html
+    return f"{html}<p>{count(left_out, 'span')} more in the run's log.</p>"
 
 
 class _Outline:
@@ -57,7 +61,7 @@ class _Outline:
     def span(self, span: SpanNode, level: int) -> Iterator[str]:
         if not self.room or level > NESTING:
             return
-        part = self.summary(span) + "".join(self.sections(span))
+        part = self.summary(span, level) + "".join(self.sections(span))
         if len(part) > self.room:
             self.room = 0
             return
@@ -68,7 +72,7 @@ class _Outline:
             yield from self.span(child, level + 1)
         yield "</details>"
 
-    def summary(self, span: SpanNode) -> str:
+    def summary(self, span: SpanNode, level: int) -> str:
         name = title(span).removeprefix(span.type)
         timed = self.extent.times and span.end is not None
         took = f" <small>{duration((span.end or 0) - span.start)}</small>" if timed else ""
@@ -77,12 +81,14 @@ class _Outline:
         about = f" <code>{esc(about)}</code>" if about else ""
         return (
             f'<details class="flt-span flt-{span.type} flt-is-{span.status}"{unfolded}>'
-            f"<summary>{SIGNS[span.status]} <b>{span.type}</b>{esc(name)}{about}{took}</summary>"
+            f"<summary>{self.extent.inset * level}{SIGNS[span.status]} "
+            f"<b>{span.type}</b>{esc(name)}{about}{took}</summary>"
         )
 
     def sections(self, span: SpanNode) -> Iterator[str]:
         model = f" ({span.attrs['model']})" if span.type == "llm" and span.attrs.get("model") else ""
-        yield self.section(f"input{model}" if span.type == "llm" else "input", span.input)
+        if span.type != "turn":  # its input is the question, which stands above the outline
+            yield self.section(f"input{model}", span.input)
         yield self.section("thought", span.thought)
         if span.code:
             yield f"<pre><code>{code_html(cut(span.code, self.extent.field))}</code></pre>"

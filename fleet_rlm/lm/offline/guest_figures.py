@@ -47,7 +47,7 @@ def report_groups(
     if top == 1:
         ties = [str(key) for key, value, _ in results if figure(value) == best]
         head = f"{' and '.join(ties[:5])} {'has' if len(ties) == 1 else 'have'} the {word} {name}: {best}."
-        return "\n".join([head, "Evidence, in order:", *lines[:5], f"Read as: {reading}."])
+        return "\n".join([head, "Evidence, in order:", *lines[:5], f"\nRead as: {reading}."])
     shown = lines[: top or 100]
     head = f"{name} of {len(results)} groups:"
     if top and ranked:
@@ -55,7 +55,7 @@ def report_groups(
     elif len(results) == 2:
         head += " " + difference(*results)
     rest = [f"- and {len(lines) - len(shown)} more"] if len(lines) > len(shown) and not top else []
-    return "\n".join([head, *shown, *rest, f"Read as: {reading}."])
+    return "\n".join([head, *shown, *rest, f"\nRead as: {reading}."])
 
 
 def difference(one: tuple[Any, Any, int], other: tuple[Any, Any, int]) -> str:
@@ -75,4 +75,4 @@ def report_rows(rows: list[dict[str, Any]], count: int, head: str, reading: str)
     """The rows themselves, at most twenty of them."""
     lines = ["- " + ", ".join(f"{key}={figure(value)}" for key, value in row.items()) for row in rows[:20]]
     more = [f"- and {count - len(lines)} more"] if count > len(lines) else []
-    return "\n".join([head or f"{count} rows:", *lines, *more, f"Read as: {reading}."])
+    return "\n".join([head or f"{count} rows:", *lines, *more, f"\nRead as: {reading}."])

@@ -104,16 +104,14 @@ def report_readings(hits: list[dict[str, Any]], values: list[str], what: str, no
     head = f"{len(stated)} {noun} with {what} state the {attribute}:"
     if not stated:
         head = f"No {attribute} is stated with {what}."
-    tail = (
-        [f"{len(silent)} more {noun} have {what} but state no {attribute}: {', '.join(silent[:20])}"] if silent else []
-    )
-    return "\n".join([head, *lines, *tail])
+    tail = f"\n\n{len(silent)} more {noun} have {what} but state no {attribute}: {', '.join(silent[:20])}"
+    return "\n".join([head, *lines]) + (tail if silent else "")
 
 
 def unread(counts: dict[str, list[int]], hits: list[dict[str, Any]]) -> str:
     """A closing line for hits that were counted but not reported in full, and so not read; "" if there are none."""
     missing = sum(entry[0] for entry in counts.values()) - len(hits)
-    return f"\n{missing} further hits were counted but not read." if missing > 0 else ""
+    return f"\n\n{missing} further hits were counted but not read." if missing > 0 else ""
 
 
 def report_moment(timed: list[dict[str, Any]], what: str, last: bool) -> str:

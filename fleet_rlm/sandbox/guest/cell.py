@@ -56,7 +56,7 @@ class Submission:
         """Record the final output and end the cell."""
         values = self._bound(args, kwargs)
         if self.values is None:
-            threading.Thread(target=self._insist, args=(self._over,), daemon=True).start()
+            threading.Thread(target=self._insist, args=(self._over,), name="fleet-submit", daemon=True).start()
         self.values = values
         raise Submitted
 

@@ -209,7 +209,7 @@ class Output:
             self._flush()
         elif not self._ticking:  # a print before a long silence must still appear
             self._ticking = True
-            threading.Thread(target=self._tick, args=(self._done,), daemon=True).start()
+            threading.Thread(target=self._tick, args=(self._done,), name="fleet-output", daemon=True).start()
 
     def _tick(self, done: threading.Event) -> None:
         while not done.wait(BATCH_S):

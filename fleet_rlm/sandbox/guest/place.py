@@ -7,10 +7,15 @@ children; the directory itself is HOME. A child lies inside its parent's place, 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
 from typing import Any
 
 from . import lockdown
+
+COPIED_BYTES = 64 << 20  # about 50 ms; beyond, a restored sandbox reads its predecessor's files where they are
+COPIED_FILES = 5_000
 
 
 class Place:
@@ -22,16 +27,22 @@ class Place:
         self.artifacts = os.path.join(self.work, "artifacts")
         self.config = config  # confined, namespaces: bool; abi: int
         self.read = read
+        self.files: str | None = None  # the directory whose files were too many to be copied here
 
     def below(self, name: str) -> Place:
         """A child's place inside this one; it may read this one's work directory."""
         return Place(os.path.join(self.directory, "sub", name), self.config, (*self.read, self.work))
 
-    def enter(self) -> None:
-        """Create the directories, move in, and give up everything outside. Raises lockdown.Refused."""
+    def enter(self, files: str | None = None) -> None:
+        """Create the directories, move in, and give up everything outside. Raises lockdown.Refused.
+
+        The `files` of a directory are copied to `work/` if they are not too many; otherwise `self.files` names it.
+        """
         temporary = os.path.join(self.directory, "tmp")
         for path in (self.directory, self.work, self.artifacts, temporary, os.path.join(self.directory, "sub")):
             os.mkdir(path, mode=0o700)
+        if files is not None and not _copied(files, self.work):
+            self.files = files
         os.environ.update(HOME=self.directory, TMPDIR=temporary, MPLCONFIGDIR=temporary)
         tempfile.tempdir = None
         os.chdir(self.work)
@@ -56,6 +67,28 @@ class Place:
             except OSError:  # the cell removed or locked its own directory: nothing to hand over
                 continue
         return sorted(found)
+
+
+def _copied(source: str, target: str) -> bool:
+    """Copy a directory's files, links and folders, unless they are many or may not be read."""
+    bytes_left, files_left = COPIED_BYTES, COPIED_FILES
+    for folder, _, names in os.walk(source):
+        for name in names:
+            bytes_left -= os.lstat(os.path.join(folder, name)).st_size
+            files_left -= 1
+            if bytes_left < 0 or files_left < 0:
+                return False
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=_special, dirs_exist_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def _special(folder: str, names: list[str]) -> list[str]:
+    """Pipes, sockets and devices, which cannot be copied."""
+    modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}
+    return [n for n, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))]
 
 
 def keep_modes() -> None:

@@ -12,13 +12,15 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import cell, display, inbox, lockdown, output, tools, wire
+from . import cell, checkpoint, display, inbox, lockdown, moving, output, tools, wire
 from . import channel as wires
 from .place import Place
 
+HOSTS = ("SUBMIT", "display", "ToolError")  # names of a namespace that every sandbox has from its host
 TEXT_VALUE = 16 << 20  # characters of a trailing string that are returned as they are
 
 
@@ -43,12 +45,16 @@ class Session:
         self.output = output.Output(self.place.directory, lambda chunks: self.channel.send({"t": "out", "c": chunks}))
         self.namespace["display"] = self.display
         tools.serve(self)
-        self.channel.send({"t": "ready"})
+        self.place.changed(self._seen_files)
+        self.channel.send({"t": "ready", "files": self.place.files})
         answers: dict[str, Callable[[dict[str, Any], list[bytes], list[int]], None]] = {
             "exec": self._execute,
             "put": self._put,
             "get": self._get,
-            "fork": lambda header, _parts, fds: self.fork(header, fds, {}),
+            "fork": self._fork,
+            "checkpoint": self._checkpoint,
+            "dump": self._dump,
+            "load": self._load,
         }
         while True:
             header, parts, fds = self.channel.receive(self.channel.commands)
@@ -146,10 +152,51 @@ class Session:
         except Exception as error:
             self.channel.send({"t": "res", "id": header["id"], "error": cell.describe(error)})
 
+    def _dump(self, header: dict[str, Any], _parts: list[bytes], fds: list[int]) -> None:
+        self._move(header, lambda: moving.dump(self.namespace, self.slots, {*self.tools, *HOSTS}, fds[0]))
+
+    def _load(self, header: dict[str, Any], _parts: list[bytes], fds: list[int]) -> None:
+        self._move(header, lambda: moving.load(self.namespace, fds[0]))
+
+    def _move(self, header: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
+        reply: dict[str, Any] = {"t": "res", "id": header["id"]}
+        try:
+            reply |= work()
+        except Exception as error:  # pickling runs the values' own code, which may raise anything
+            reply["error"] = cell.describe(error)
+        self.channel.send(reply)
+
     # ---- forks
 
-    def fork(self, header: dict[str, Any], fds: list[int], bind: dict[str, Any]) -> None:
-        """Fork this process; the child serves the passed socket with `bind` added to its namespace."""
+    def _fork(self, header: dict[str, Any], _parts: list[bytes], fds: list[int]) -> None:
+        self._split(header, fds, lambda sock: self._continue_as_child(header["dir"], sock, {}))
+
+    def _checkpoint(self, header: dict[str, Any], _parts: list[bytes], fds: list[int]) -> None:
+        def awake(name: str, sock: socket.socket) -> None:
+            live(self.successor(name), sock, self.place.work)
+
+        self._split(header, fds, lambda sock: checkpoint.keep(sock, self.channel.socket, awake))
+
+    def _split(self, header: dict[str, Any], fds: list[int], become: Callable[[socket.socket], None]) -> None:
+        """Fork between cells, unless threads of the code would be lost half-way through what they do."""
+        reply: dict[str, Any] = {"t": "res", "id": header["id"], "threads": threads_of_the_code()}
+        if reply["threads"]:
+            os.close(fds[0])
+        else:
+            reply["error"] = self._forked(fds, become)
+        self.channel.send(reply)
+
+    def fork_in_call(self, header: dict[str, Any], fds: list[int], bind: dict[str, Any]) -> None:
+        """Fork while a cell waits for a tool; the child has `bind` added to its namespace.
+
+        Other threads of the cell are lost in the child, and a lock one of them held stays locked there.
+        """
+        error = self._forked(fds, lambda sock: self._continue_as_child(header["dir"], sock, bind))
+        if error is not None:
+            self.channel.send({"t": "unforked", "id": header["id"], "error": error})
+
+    def _forked(self, fds: list[int], become: Callable[[socket.socket], None]) -> str | None:
+        """Fork this process; the child becomes what serves the passed socket. Returns why it could not."""
         sock = socket.socket(fileno=fds[0])
         self._reap()
         region = self.interrupts.guard()
@@ -157,21 +204,26 @@ class Session:
         try:
             pid = os.fork()
             if pid == 0:
-                self._continue_as_child(header["dir"], sock, bind)
+                become(sock)
             self.children.add(pid)
         except OSError as error:
-            self.channel.send({"t": "unforked", "id": header["id"], "error": str(error)})
+            return str(error)
         finally:
             gc.unfreeze()
             sock.close()
             self.interrupts.release(region)
+        return None
 
     def _continue_as_child(self, name: str, sock: socket.socket, bind: dict[str, Any]) -> None:
         become_sandbox(sock, self.channel.socket)
         self.namespace.update(bind)
-        child = Session(self.place.below(name), self.namespace)
-        child.tools, child.slots = self.tools, self.slots
-        live(child, sock)
+        live(self.successor(name), sock)
+
+    def successor(self, name: str) -> Session:
+        """The session of a fork, with this one's variables and a place of its own inside this one's."""
+        heir = Session(self.place.below(name), self.namespace)
+        heir.tools, heir.slots = self.tools, self.slots
+        return heir
 
     def _reap(self) -> None:
         for pid in list(self.children):  # one by one: a cell's own subprocesses are its own to wait for
@@ -189,10 +241,17 @@ def become_sandbox(sock: socket.socket, inherited: socket.socket) -> None:
     inherited.close()
 
 
-def live(session: Session, sock: socket.socket) -> None:
-    """Enter the session's place and serve until the end of the process. Never returns."""
+def threads_of_the_code() -> list[str]:
+    """Names of the Python threads that cells left running. Native threads cannot be seen from here."""
+    ours = {threading.get_ident(), *(t.ident for t in threading.enumerate() if t.name.startswith("fleet-"))}
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return [names.get(ident, f"thread {ident}") for ident in sys._current_frames() if ident not in ours]
+
+
+def live(session: Session, sock: socket.socket, files: str | None = None) -> None:
+    """Enter the session's place, with a copy of the `files` of a directory, and serve. Never returns."""
     try:
-        session.place.enter()
+        session.place.enter(files)
         session.serve(sock)
     except BaseException as error:
         try:

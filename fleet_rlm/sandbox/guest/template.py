@@ -20,6 +20,7 @@ def main(sock: socket.socket, config: dict[str, Any], namespaces_refused: str | 
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        lockdown.first_to_go()
         lockdown.die_with_parent(signal.SIGKILL)
         lockdown.adopt_orphans()  # what slips away from a sandbox becomes this process's child, where the host sees it
         memory = os.open("/proc/self/statm", os.O_RDONLY)  # before /proc is out of reach

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .session import Session
 
 UNSET: Any = object()
+
+GIVEN = "_context_given"
+"""A child's variable: whether its `context` was passed to it, rather than inherited or made by its parent's code."""
 _serving: list[Session] = []
 
 
@@ -69,7 +72,9 @@ def call(name: str, args: list[Any], kwargs: dict[str, Any], contexts: list[Any]
             header, parts, fds = channel.receive(box)
             if header["t"] == "ret":
                 break
-            session.fork(header, fds, {} if (bound := contexts[header["item"]]) is UNSET else {"context": bound})
+            bound = contexts[header["item"]]
+            given = {GIVEN: False} if bound is UNSET else {GIVEN: True, "context": bound}
+            session.fork_in_call(header, fds, given)
     finally:
         channel.close_box(number)
     if "error" in header:

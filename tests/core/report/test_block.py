@@ -11,6 +11,7 @@ import pytest
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.report import mimebundle
 from fleet_rlm.core.report.block import LIMIT
+from fleet_rlm.core.report.lines import SIGNS
 from fleet_rlm.core.tree import Tree
 
 NAMES = ["auto", "direct", "exhausted", "failed", "stopped"]
@@ -60,7 +61,10 @@ def test_every_form_says_what_went_wrong_and_who_answered(golden: Callable[[str]
 def test_the_tree_is_there_folded(golden: Callable[[str], Tree]) -> None:
     tree = golden("auto")
 
-    assert mimebundle(tree)["text/html"].count("<details class=") == len(tree.spans)
+    html = mimebundle(tree)["text/html"]
+    assert html.count("<details class=") == len(tree.spans)
+    for level, span in tree.walk():
+        assert f"<summary>{'&emsp;' * level}{SIGNS[span.status]} <b>{span.type}</b>" in html
 
 
 def test_a_huge_run_keeps_to_the_limit() -> None:

@@ -1,0 +1,44 @@
+"""A thousand sub-queries of 50 ms each from one cell, 64 at a time."""
+
+from __future__ import annotations
+
+import fleet_rlm
+from tests.benchmarks.measure import Figure, Row, at_most, figure, timed
+from tests.benchmarks.peers import DENO, LOCAL, PEERS, RLMS, missing
+from tests.benchmarks.runs import home, ours, over_server, width
+from tests.benchmarks.scripted import ASK, QUERIES, QUERY_S, Engine, server
+
+WIDTH = 64
+IDEAL = QUERIES * QUERY_S / WIDTH
+WIDTHS = {DENO: "8 wide, fixed", LOCAL: "8 wide, fixed", RLMS: "16 wide, fixed"}
+
+
+def rows(quick: bool) -> list[Row]:
+    """Over HTTP, and with an engine in the process that only waits."""
+    n = 1 if quick else 5
+    with home(), width(WIDTH):
+        with server("asking") as address:
+            over_http = figure([_cell_seconds(ours(address, QUERIES + 10)) for _ in range(n + 1)][1:])
+            peers: dict[str, Figure | str] = {}
+            for peer in PEERS:
+                run = over_server(peer, address, QUERIES + 10)
+                peers[peer] = missing(peer) or figure([timed(lambda run=run: run("x")) for _ in range(1)], WIDTHS[peer])
+        waiting = figure(
+            [_cell_seconds(ours(Engine([ASK, "SUBMIT(answer='done')"], QUERY_S).lm(), QUERIES + 10)) for _ in range(n)]
+        )
+    bar = f"<= 1.15x the ideal {IDEAL:.2f} s"
+    work = f"{QUERIES:,} sub-queries at 50 ms, {WIDTH} wide"
+    return [
+        Row(f"{work}, model server on loopback", "s", over_http, peers, [at_most(bar, over_http.value, 1.15 * IDEAL)]),
+        Row(f"{work}, engine inside the process", "s", waiting, {}),
+    ]
+
+
+def _cell_seconds(run: object) -> float:
+    """How long the cell that asks them took."""
+    done = run("x" * 1_000)  # type: ignore[operator]
+    assert isinstance(done, fleet_rlm.Run)
+    cell = next(span for span in done.tree.spans.values() if span.type == "code")
+    assert cell.output == str(QUERIES), cell.output
+    assert cell.end is not None
+    return (cell.end - cell.start) / 1e6
