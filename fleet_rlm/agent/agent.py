@@ -55,11 +55,16 @@ class FleetAgent(dspy.ReAct):
             early = await self._act(trajectory, inputs)
             if early is not None:
                 self.scope.log.emit(Note(level="warning", text=early))
-            with calling_as("answer", "finish"):
-                extracted = await self._async_call_with_potential_trajectory_truncation(
-                    self.extract, trajectory, **inputs
-                )
+            extracted = await Unreadable(self.scope.log, self.scope.lm.model).asked(
+                lambda fault: self._answer(trajectory, inputs, fault)
+            )
         return dspy.Prediction(trajectory=trajectory, finished_early=early, **extracted)
+
+    async def _answer(self, trajectory: dict[str, Any], inputs: dict[str, Any], fault: str | None) -> dspy.Prediction:
+        if fault is not None:
+            _observe(trajectory, len(trajectory) // 4, "", "(unreadable reply)", {}, fault)
+        with calling_as("answer", "finish"):
+            return await self._async_call_with_potential_trajectory_truncation(self.extract, trajectory, **inputs)
 
     async def _act(self, trajectory: dict[str, Any], inputs: dict[str, Any]) -> str | None:
         unreadable = Unreadable(self.scope.log, self.scope.lm.model)

@@ -71,9 +71,9 @@ def _text(value: Any, limit: int) -> str | None:
     if isinstance(value, (bytes, bytearray)):
         return repr(bytes(value)) if len(value) <= limit else None
     if kind in ("pandas.DataFrame", "pandas.Series"):
-        return value.to_csv() if value.size <= limit else None
+        return _csv(value) if value.size <= limit else None
     if kind in ("pyarrow.Table", "pyarrow.RecordBatch"):
-        return value.to_pandas().to_csv() if value.num_rows * max(value.num_columns, 1) <= limit else None
+        return _csv(value.to_pandas()) if value.num_rows * max(value.num_columns, 1) <= limit else None
     if kind == "numpy.ndarray":
         return repr(value.tolist()) if value.size <= limit else None
     if isinstance(value, GrantedFile):
@@ -83,11 +83,21 @@ def _text(value: Any, limit: int) -> str | None:
         if sum(sizes.values()) + 40 * len(sizes) > limit:
             return None
         return "\n\n".join(f"--- {path}\n{_read(value.path / path)}" for path in sizes)
-    return repr(value) if _is_small_and_plain(value, limit) else None
+    try:
+        return repr(value) if _is_small_and_plain(value, limit) else None
+    except (RecursionError, ValueError):  # nested too deep, or an integer longer than Python writes out
+        return None
 
 
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _csv(table: Any) -> str:
+    """One header line, whatever the columns are, so that the lines below it are the rows."""
+    if getattr(table, "ndim", 1) == 2 and table.columns.nlevels > 1:
+        table = table.set_axis([" / ".join(map(str, name)) for name in table.columns], axis=1)
+    return str(table.to_csv())
 
 
 def _is_small_and_plain(value: Any, limit: int) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import dspy
 
@@ -14,9 +17,12 @@ from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Variable
 from fleet_rlm.core.settings import Settings
 from fleet_rlm.lm.resolve import Resolved, resolve_both
-from fleet_rlm.lm.windows import CHARS_PER_TOKEN, window
+from fleet_rlm.lm.windows import CHARS_PER_TOKEN, has_price, window
 from fleet_rlm.rlm.scope import QUERIES
 from fleet_rlm.sandbox.registry import check_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Mode = Literal["auto", "rlm_only", "tools_only", "direct"]
 
@@ -83,24 +89,31 @@ def request(
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(f"mode must be one of {', '.join(map(repr, get_args(Mode)))}, not {mode!r}{hint}")
     settings = Settings.from_environ()
-    sandbox = sandbox or settings.sandbox
+    sandbox = settings.sandbox if sandbox is None else sandbox
     check_name(sandbox)
     limits = budget if isinstance(budget, Budget) else Budget() if budget is None else Budget(calls=budget)
     if timeout is not None:
         limits = replace(limits, seconds=timeout)
     if depth is not None:
         limits = replace(limits, depth=depth)
-    if cell_timeout is not None and not cell_timeout > 0:
+    if cell_timeout is not None and not (isinstance(cell_timeout, (int, float)) and cell_timeout > 0):
         raise UserError(f"cell_timeout must be a number of seconds above 0, not {cell_timeout!r}")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise UserError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
     model, sub_model = resolve_both(lm, sub_lm, settings)
+    for one in (model, sub_model):
+        if limits.usd is not None and not has_price(one.lm):
+            raise UserError(
+                f"the price of {one.name} is not known, so a limit in dollars cannot be kept; "
+                "limit model calls instead (--budget N, or budget=N)"
+            )
     values = named(context)
     direct_chars = _direct_chars(model.lm, settings)
     text = small_text(values, direct_chars) if mode in ("auto", "direct") else None
     if mode == "direct" and text is None:
         raise UserError(
-            f"the data is no plain text or table that fits one prompt (about {direct_chars:,} characters); use mode 'auto' or 'rlm_only'"
+            f"the data is no plain text or table that fits one prompt (about {direct_chars:,} characters); "
+            "use mode 'auto' or 'rlm_only'"
         )
     return Request(
         task=task.strip(),
@@ -116,6 +129,27 @@ def request(
         sandbox=sandbox,
         settings=settings,
     )
+
+
+def with_options_of(declared: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Give a function that passes its options on the signature that declares them, and name a wrong one clearly."""
+    signature = inspect.signature(declared)
+
+    def decorate(function: Callable[..., R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in signature.parameters:
+                    near = difflib.get_close_matches(name, signature.parameters, n=1)
+                    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(signature.parameters)}"
+                    raise UserError(f"{function.__name__} has no option {name!r}; {hint}")
+            return function(*args, **kwargs)
+
+        returns = inspect.signature(function).return_annotation
+        checked.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
 
 
 def _direct_chars(lm: dspy.BaseLM, settings: Settings) -> int:

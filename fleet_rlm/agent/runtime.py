@@ -20,9 +20,9 @@ import msgspec
 
 from fleet_rlm.agent.agent import FleetAgent
 from fleet_rlm.agent.plan import Plan
-from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.request import Request, request, with_options_of
 from fleet_rlm.agent.tools import agent_tools
-from fleet_rlm.core.errors import BudgetExhausted, FleetError, RunFailed, RunStopped, UserError
+from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFailed, RunStopped, UserError
 from fleet_rlm.core.events import Note, RunEnd, RunStart, SandboxState
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.loop import submit
@@ -32,10 +32,15 @@ from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.rlm.children import answer_in
 from fleet_rlm.rlm.describe import prompt_text
 from fleet_rlm.rlm.scope import Scope
+from fleet_rlm.rlm.unreadable import Unreadable
 from fleet_rlm.sandbox.base import Sandbox
 from fleet_rlm.sandbox.registry import sandbox_named
 
+NO_DATA = "(no data was given)"
+"""What stands for the context of a question without any."""
 
+
+@with_options_of(request)
 def start(task: str, **options: Any) -> Run:
     """Start a run and return it at once; no model has been called yet.
 
@@ -60,6 +65,9 @@ def begin(asked: Request) -> Run:
             offline=asked.lm.offline,
             budget=asked.budget.limits(),
             context=asked.context,
+            sandbox=asked.sandbox,
+            cell_timeout=asked.cell_timeout,
+            concurrency=asked.concurrency,
         )
     )
     if fault is not None:
@@ -69,6 +77,7 @@ def begin(asked: Request) -> Run:
     return run
 
 
+@with_options_of(request)
 def run(task: str, **options: Any) -> Run:
     """Answer a question over data of any size, and block until it is answered.
 
@@ -101,6 +110,7 @@ def run(task: str, **options: Any) -> Run:
         raise
 
 
+@with_options_of(request)
 async def arun(task: str, **options: Any) -> Run:
     """`run` for async code: cancelling it stops the run and keeps its trace."""
     starting = asyncio.ensure_future(asyncio.to_thread(start, task, **options))
@@ -112,6 +122,7 @@ async def arun(task: str, **options: Any) -> Run:
         raise
 
 
+@with_options_of(request)
 def plan(task: str, **options: Any) -> Plan:
     """What `run(task, **options)` would do and send first; no model is called and no sandbox started.
 
@@ -150,6 +161,8 @@ class _Work:
             raise _ended(self.run, error, self.scope.ledger.budget.seconds) from error
         else:
             early = prediction.finished_early
+            if not prediction.answer:
+                log.emit(Note(level="warning", text="the model gave an empty answer"))
             log.emit(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
         finally:
             log.close()
@@ -198,7 +211,7 @@ def _ended(run: Run, error: BaseException, seconds: float | None) -> FleetError:
 async def _turn(asked: Request, scope: Scope) -> dspy.Prediction:
     with scope.log.span("turn", asked.mode, input=asked.task) as span:
         if asked.text is not None:
-            prediction = await _direct(asked)
+            prediction = await _direct(asked, scope)
         else:
             async with _opened(asked, scope) as sandbox:
                 prediction = await _worked(asked, scope, sandbox)
@@ -206,13 +219,25 @@ async def _turn(asked: Request, scope: Scope) -> dspy.Prediction:
         return prediction
 
 
-async def _direct(asked: Request) -> dspy.Prediction:
+async def _direct(asked: Request, scope: Scope) -> dspy.Prediction:
     """One call: a plain model beats recursion on what it can read at once (arXiv 2512.24601, fig. 1)."""
     predict = dspy.Predict(
         dspy.Signature("question, context -> answer", "Answer the question from the context; quote your evidence.")
     )
-    with calling_as("direct", "step"):
-        prediction = await predict.acall(question=asked.task, context=asked.text or "(no data was given)")
+    context = asked.text or NO_DATA
+
+    async def ask(fault: str | None) -> dspy.Prediction:
+        question = asked.task if fault is None else f"{asked.task}\n\n({fault})"
+        with calling_as("direct", "step"):
+            return await predict.acall(question=question, context=context)
+
+    try:
+        prediction = await Unreadable(scope.log, asked.lm.name).asked(ask)
+    except dspy.ContextWindowExceededError as error:
+        raise ModelError(
+            f"the data does not fit the context window of {asked.lm.name}; use mode 'auto' with a smaller "
+            "FLEET_DIRECT_CHARS, or mode 'rlm_only'"
+        ) from error
     return dspy.Prediction(answer=prediction.answer, finished_early=None)
 
 

@@ -38,8 +38,9 @@ class Budget:
 
     Attributes:
         calls: model calls, generations and sub-queries alike.
-        tokens: prompt and completion tokens together, as the provider reports them.
-        usd: estimated US dollars; needs a model whose price is known.
+        tokens: prompt and completion tokens together, as the provider reports them after each call; the call that
+            crosses the limit is the last one.
+        usd: estimated US dollars, likewise; needs a model whose price is known.
         seconds: wall time.
         depth: levels of recursion below the agent, as in arXiv 2512.24601: 0 allows no sub-calls, 1 sub-queries to a
             plain model, 2 sub-RLMs whose code may again query models.

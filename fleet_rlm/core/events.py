@@ -88,6 +88,9 @@ class RunStart(Event, tag="run.start"):
     budget: Limits = Limits()
     context: list[Variable] = []
     parent_run: str | None = None
+    sandbox: str | None = None
+    cell_timeout: float | None = None
+    concurrency: int | None = None
 
 
 class RunEnd(Event, tag="run.end"):

@@ -97,6 +97,7 @@ class RunLog:
         self._lock = threading.RLock()
         self._span_ids = itertools.count(1)
         self._artifact_ids = itertools.count(1)
+        self.is_closed = False
         self._spool: int | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # prompts and data are the user's own
@@ -125,6 +126,7 @@ class RunLog:
             log._events.append(event)
         if log is None:
             raise ValueError("the log holds no event")
+        log.is_closed = True
         return log
 
     def emit(self, event: Event) -> Event:
@@ -156,7 +158,7 @@ class RunLog:
 
     def _lose_spool(self, fault: OSError) -> None:
         """Go on in memory: a full disk must not end the run."""
-        self.close()
+        self._close_spool()
         text = f"the rest of the trace is kept in memory only: {self.directory} cannot be written ({fault.strerror})"
         self.emit(Note(level="warning", text=text))
 
@@ -188,7 +190,11 @@ class RunLog:
         return unsubscribe
 
     def close(self) -> None:
-        """Close the spool; events emitted later stay in memory only."""
+        """The run has ended: close the spool. Events emitted later stay in memory only."""
+        self.is_closed = True
+        self._close_spool()
+
+    def _close_spool(self) -> None:
         with self._lock:
             if self._spool is not None:
                 os.close(self._spool)

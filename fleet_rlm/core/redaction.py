@@ -87,4 +87,4 @@ class Redactor:
             suspect = self._suspect.search(encode(event)) is not None
         except UnicodeEncodeError:  # a lone surrogate
             suspect = True
-        return self.value(event) if suspect else msgspec.structs.replace(event)  # type: ignore[no-any-return]
+        return self.value(event) if suspect else msgspec.structs.replace(event)

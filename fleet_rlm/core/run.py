@@ -26,6 +26,10 @@ def _nothing_to_limit(span: str | None, **limits: float | None) -> None:
     raise UserError("this run was read from a log; there is nothing running to limit")
 
 
+def _from_lines(lines: list[bytes]) -> Run:
+    return Run(RunLog.read(iter(lines)))
+
+
 @dataclass(frozen=True)
 class Spending:
     """The ledger of a run; None is unlimited or unknown, `seconds` are wall time, `usd` US dollars."""
@@ -85,8 +89,15 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "running", "ok", "exhausted" (a limit was reached), "stopped" (by the user) or "failed"."""
-        return self.tree.status
+        """Where it is: "running", "ok", "exhausted" (a limit was reached), "stopped" (by the user) or "failed".
+
+        A run read from a log that ends before the run did has "failed".
+        """
+        return "failed" if self._is_cut else self.tree.status
+
+    @property
+    def _is_cut(self) -> bool:
+        return self.tree.end is None and self.log.is_closed
 
     @property
     def answer(self) -> Any:
@@ -96,6 +107,8 @@ class Run:
     @property
     def error(self) -> str | None:
         """One sentence on why there is no full answer."""
+        if self._is_cut:
+            return "the log ends before the run did"
         return self.tree.end.error if self.tree.end else None
 
     @property
@@ -207,6 +220,9 @@ class Run:
 
         Path(path).write_text(html_page(self.tree), encoding="utf-8")
         return Path(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_lines, ([ev.encode(event) for event in self.events()],)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from fleet_rlm.core.report import mimebundle

@@ -25,10 +25,11 @@ _DATED = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}(-|$)|preview|latest|audio|r
 
 @dataclass(frozen=True)
 class Model:
-    """One chat model. `window` is the longest prompt in tokens, None where it is not known."""
+    """One chat model: `window` is the longest prompt in tokens, None where it is not known; `priced` says it is."""
 
     provider: str
     window: int | None
+    priced: bool = False
 
 
 @functools.cache
@@ -46,7 +47,8 @@ def chat_models() -> dict[str, Model]:
         name = key if "/" in key else f"{provider}/{key}"
         if name not in found or "/" in key:  # where both spellings are listed, the full one is the more specific
             window = entry.get("max_input_tokens")
-            found[name] = Model(provider, window if isinstance(window, int) else None)
+            priced = entry.get("input_cost_per_token") is not None
+            found[name] = Model(provider, window if isinstance(window, int) else None, priced)
     return found
 
 

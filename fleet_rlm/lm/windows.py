@@ -1,10 +1,10 @@
-"""How long a prompt a model takes."""
+"""How long a prompt a model takes, and whether its price is known."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_rlm.lm.catalog import chat_models
+from fleet_rlm.lm.catalog import Model, chat_models
 from fleet_rlm.lm.providers import provider_of
 
 if TYPE_CHECKING:
@@ -19,9 +19,19 @@ def window(lm: dspy.BaseLM) -> int | None:
 
     A model behind an address of the user's own is not known, whatever its name: the server decides how much it loads.
     """
-    engine = getattr(lm, "engine", None)
-    if not isinstance(engine, str) or lm.kwargs.get("api_base") or lm.kwargs.get("base_url"):
+    if lm.kwargs.get("api_base") or lm.kwargs.get("base_url"):
         return None
-    name = lm.model if "/" in lm.model else f"{provider_of(lm.model)}/{lm.model}"
-    known = chat_models().get(name)
+    known = _listed(lm)
     return known.window if known else None
+
+
+def has_price(lm: dspy.BaseLM) -> bool:
+    """Whether what its calls cost can be told, and so a limit in dollars be kept."""
+    known = _listed(lm)
+    return known is not None and known.priced
+
+
+def _listed(lm: dspy.BaseLM) -> Model | None:
+    if not isinstance(getattr(lm, "engine", None), str):
+        return None  # a custom engine, whatever it is called
+    return chat_models().get(lm.model if "/" in lm.model else f"{provider_of(lm.model)}/{lm.model}")

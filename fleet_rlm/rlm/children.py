@@ -108,7 +108,7 @@ async def _answer(
     *,
     narrow: bool = False,
 ) -> dspy.Prediction:
-    """Fill a fork with `values`, describe `names` in it (only `context` if `narrow` and it was given one), and answer."""
+    """Fill a fork with `values`, describe `names` in it (`narrow`: only a `context` it was given), and answer."""
     opened: list[Sandbox] = []
 
     async def open_fork() -> Sandbox:

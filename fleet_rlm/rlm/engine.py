@@ -175,7 +175,9 @@ class _Loop:
         text = result.text()
         outcome: Any = text
         self.whole.append(text)
-        if result.submitted is not None:
+        if result.submitted is not None and None in result.submitted.values():
+            outcome = f"{text}\n[Error] SUBMIT was given None; submit a value, or say in words why there is none"
+        elif result.submitted is not None:
             outcome = dspy.FinalOutput(result.submitted)
         elif result.error is not None:
             outcome = f"[Error] {text}"
@@ -209,7 +211,13 @@ class _Loop:
         """Extract the outputs from the work so far, with the call that was held back for it."""
         self.scope.log.emit(Note(level="warning", text=reason))
         self.history = self.history.append(reasoning="", code="", output=f"[Stopped here] {reason}")
-        extracted = await self.ask(self.rlm.extract, ("extract", "finish"), variables_info=self.described)
+
+        async def extract(fault: str | None) -> dspy.Prediction:
+            if fault is not None:
+                self.history = self.history.append(reasoning="", code="", output=f"[Error] {fault}")
+            return await self.ask(self.rlm.extract, ("extract", "finish"), variables_info=self.described)
+
+        extracted = await self.unreadable.asked(extract)
         return dspy.Prediction(
             trajectory=[entry.model_dump() for entry in self.history],
             final_reasoning="extracted from the work so far",

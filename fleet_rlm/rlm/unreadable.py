@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+import dspy
+
 from fleet_rlm.core.errors import ModelError
 from fleet_rlm.core.events import Note
 from fleet_rlm.core.log import RunLog
 
 LIMIT = 5
 """Replies in a row; the same for the agent and for an RLM."""
+
+
+Ask = Callable[[str | None], Awaitable[dspy.Prediction]]
 
 
 class Unreadable:
@@ -21,6 +28,22 @@ class Unreadable:
     def was_read(self) -> None:
         """A reply was understood; start counting anew."""
         self._in_a_row = 0
+
+    async def asked(self, ask: Ask) -> dspy.Prediction:
+        """The prediction of `ask`, which is given what was wrong with the reply before, None at first.
+
+        Raises:
+            ModelError: the fifth reply in a row cannot be read either.
+        """
+        fault: str | None = None
+        while True:
+            try:
+                prediction = await ask(fault)
+            except dspy.AdapterParseError as error:
+                fault = self.fault(error)
+            else:
+                self.was_read()
+                return prediction
 
     def fault(self, error: Exception) -> str:
         """What to tell the model about its reply.

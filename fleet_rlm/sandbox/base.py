@@ -195,7 +195,8 @@ class Sandbox(ABC):
         `variables` are put first, as by `aput`, without a round trip of their own where that is possible.
 
         `timeout` is in seconds; time spent waiting for host tools does not count. A cell over its deadline is
-        interrupted and keeps its variables (error type "CellTimeout"). Cancelling this call interrupts the guest.
+        interrupted and keeps its variables (error type "CellTimeout"), as is one over a limit of the backend's
+        ("CellOverLimit"). Cancelling this call interrupts the guest.
 
         Raises:
             SandboxDied: if the cell could not be interrupted, or the guest died.

@@ -37,7 +37,8 @@ class Cell:
         self._answer: asyncio.Future[Frame] | None = None
         self._stopper: asyncio.Task[None] | None = None
         self._heard = 0
-        self.over: str | None = None  # which limit it exceeded, as a clause
+        self.timed_out = False
+        self.fault: str | None = None  # the limit it exceeded, as a clause
         self.started = self.ended = time.perf_counter()
 
     @property
@@ -74,12 +75,13 @@ class Cell:
             self._left -= time.perf_counter() - self._since
 
     def _on_deadline(self) -> None:
+        self.timed_out = True
         self.stop(f"it ran for more than {self.timeout:g} s")
 
-    def stop(self, over: str | None = None) -> None:
-        """Interrupt the guest, because it is `over` a limit or was asked to end; kill it after the grace period."""
+    def stop(self, fault: str | None = None) -> None:
+        """Interrupt the guest, which is at `fault` or was asked to end; kill it after the grace period."""
         if self._stopper is None and self._answer is not None and not self._answer.done():
-            self.over = over
+            self.fault = fault
             self._hold()
             self._link.interrupt()  # before the calls it may be waiting for are refused: the interrupt is the reason
             self._refuse_calls()
@@ -92,7 +94,7 @@ class Cell:
                 answer.exception()  # nobody else may be left to hear it
                 return
             self._link.interrupt()
-        why = f"a cell was stopped because {self.over}, and" if self.over else "a cell was stopped but"
+        why = f"a cell was stopped because {self.fault}, and" if self.fault else "a cell was stopped but"
         self._link.kill(f"{why} could not be interrupted (it is probably inside a long call of native code)")
         if answer.done():
             answer.exception()
@@ -141,10 +143,11 @@ def result_of(header: dict[str, Any], cell: Cell, files: list[SandboxFile]) -> C
         chunks.append(("stderr", lost))
     error = _error(header.get("error"))
     submitted = header.get("submitted")
-    if cell.over is not None and not isinstance(submitted, dict):
-        message = f"the cell was interrupted because {cell.over}; variables are kept"
+    if cell.fault is not None and not isinstance(submitted, dict):
+        kind = "CellTimeout" if cell.timed_out else "CellOverLimit"
+        message = f"the cell was interrupted because {cell.fault}; variables are kept"
         trace = error.traceback.rstrip("\n") + "\n" if error is not None else ""
-        error = CellError("CellTimeout", message, f"{trace}CellTimeout: {message}\n")
+        error = CellError(kind, message, f"{trace}{kind}: {message}\n")
     value = header.get("value")
     displays, text = header.get("displays"), header.get("text")
     return CellResult(

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from fleet_rlm.core.errors import ContextError
+from fleet_rlm.sandbox.guest.files import BINARY_PROBE, decoded, is_binary
 
 DIRECTORY_LIMIT = 2 << 30  # bytes; the pack lives in memory
 FILES_LIMIT = 200_000
 SKIPPED_LISTED = 1_000
+NOT_A_FILE = "not a regular file"
 LEFT_OUT = {
     **dict.fromkeys((".git", ".hg", ".svn"), "version control data"),
     **dict.fromkeys(("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"), "cache"),
@@ -32,24 +34,23 @@ class GrantedFile:
         self.path = Path(path)
 
     def opened(self) -> tuple[dict[str, Any], int, int]:
-        """Head, descriptor and size. Raises ContextError if it cannot be read or is not a file."""
+        """Head, descriptor and size. Raises ContextError if it cannot be read or is not a file of text."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd, size = _open(self.path)
         except OSError as error:
             raise _unreadable(self.path, error) from None
-        if not os.path.isfile(self.path):
+        if not _is_text(fd):
             os.close(fd)
-            raise ContextError(f"{self.path} is not a regular file")
-        try:
-            if b"\0" in os.pread(fd, 8_192, 0):
-                raise ContextError(
-                    f"{self.path} is a binary file, not text; read it yourself (for instance with pandas) and pass "
-                    "the value, or pass its bytes"
-                )
-        except ContextError:
-            os.close(fd)
-            raise
-        return {"k": "file", "fd": 0, "name": self.path.name}, fd, os.fstat(fd).st_size
+            raise ContextError(
+                f"{self.path} is a binary file, not text; read it yourself (for instance with pandas) and pass "
+                "the value, or pass its bytes"
+            )
+        return {"k": "file", "fd": 0, "name": self.path.name}, fd, size
+
+    def text(self) -> str:
+        """All of it, decoded as in the guest. Raises ContextError as `opened` does."""
+        _, fd, _ = self.opened()
+        return _text(fd, self.path)
 
     def ends(self, chars: int) -> tuple[int, str, str]:
         """Size in bytes, and about `chars` characters in all of the beginning and the end (empty if that is all)."""
@@ -67,8 +68,9 @@ class GrantedFile:
 
 
 class GrantedDirectory:
-    """One directory tree. Symbolic links are followed to files inside it only; version control data, caches and
-    installed packages are left out and listed in the guest's `.skipped`."""
+    """One directory tree, as its regular files. Symbolic links are followed to files inside it only, and such a link is
+    a file of its own; version control data, caches and installed packages are left out, what cannot be read too, and
+    listed in the guest's `.skipped`. Paths are the real names, whatever characters they hold."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -77,13 +79,9 @@ class GrantedDirectory:
         """Head, descriptor of the pack and its size. Takes as long as reading the tree.
 
         Raises:
-            ContextError: if the directory cannot be read or holds more than 2 GiB.
+            ContextError: if the directory cannot be read or holds too much.
         """
-        try:
-            root = self.path.resolve(strict=True)
-            os.listdir(root)
-        except OSError as error:
-            raise _unreadable(self.path, error) from None
+        root = self._root()
         pack = os.memfd_create("directory")
         try:
             index, skipped, size = _fill(pack, root)
@@ -96,9 +94,29 @@ class GrantedDirectory:
         return head, pack, size
 
     def file_sizes(self) -> dict[str, int]:
-        """Relative path to size in bytes of the files that would be granted, without reading them."""
-        root = self.path.resolve()
-        return {os.path.relpath(path, root): os.path.getsize(path) for path in _files(root, lambda path, why: None)}
+        """Relative path to size in bytes of the text files, of which only the beginnings are read.
+
+        Raises:
+            ContextError: as `packed`.
+        """
+        return {path: size for path, fd, size in _opened(self._root(), _forget) if _is_text(fd)}
+
+    def texts(self) -> dict[str, str]:
+        """Relative path to text of the same files, decoded as in the guest; look at `file_sizes` before.
+
+        Raises:
+            ContextError: as `packed`, or a file cannot be read any more.
+        """
+        root = self._root()
+        return {path: _text(os.dup(fd), root / path) for path, fd, _ in _opened(root, _forget) if _is_text(fd)}
+
+    def _root(self) -> Path:
+        try:
+            root = self.path.resolve(strict=True)
+            os.listdir(root)
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
+        return root
 
     def __repr__(self) -> str:
         return f"GrantedDirectory({str(self.path)!r})"
@@ -124,29 +142,44 @@ def granted(path: Path) -> GrantedFile | GrantedDirectory:
 def _fill(pack: int, root: Path) -> tuple[list[tuple[str, int, int]], dict[str, str], int]:
     index: list[tuple[str, int, int]] = []
     skipped: dict[str, str] = {}
-    size = 0
+    start = 0
 
     def skip(path: str, reason: str) -> None:
         if len(skipped) < SKIPPED_LISTED:
             skipped[os.path.relpath(path, root)] = reason
 
+    for path, fd, size in _opened(root, skip):
+        try:
+            copied = _copy(fd, pack, size)
+        except OSError as error:
+            skip(os.path.join(root, path), _reason(error))
+            os.ftruncate(pack, start)
+            os.lseek(pack, start, os.SEEK_SET)
+            continue
+        index.append((path, start, copied))
+        start += copied
+    return index, skipped, start
+
+
+def _opened(root: Path, skip: Callable[[str, str], None]) -> Iterator[tuple[str, int, int]]:
+    """Relative path, descriptor and size of every file to grant; the descriptor is closed when the next one is due."""
+    files = total = 0
     for path in _files(root, skip):
         try:
-            copied = _copy(path, pack, DIRECTORY_LIMIT - size)
+            fd, size = _open(path)
         except OSError as error:
-            skip(path, error.strerror or str(error))
+            skip(path, _reason(error))
             continue
-        if copied is None:
-            skip(path, "not a regular file")
-            continue
-        index.append((os.path.relpath(path, root), size, copied))
-        size += copied
-        if size >= DIRECTORY_LIMIT or len(index) > FILES_LIMIT:
-            raise ContextError(
-                f"{root} holds more than {FILES_LIMIT:,} files or {DIRECTORY_LIMIT >> 30} GiB; grant a "
-                "directory further down, or the files you mean"
-            )
-    return index, skipped, size
+        try:
+            files, total = files + 1, total + size
+            if total >= DIRECTORY_LIMIT or files > FILES_LIMIT:
+                raise ContextError(
+                    f"{root} holds more than {FILES_LIMIT:,} files or {DIRECTORY_LIMIT >> 30} GiB; grant a "
+                    "directory further down, or the files you mean"
+                )
+            yield os.path.relpath(path, root), fd, size
+        finally:
+            os.close(fd)
 
 
 def _files(root: Path, skip: Callable[[str, str], None]) -> Iterator[str]:
@@ -167,22 +200,60 @@ def _files(root: Path, skip: Callable[[str, str], None]) -> Iterator[str]:
                 yield path
 
 
-def _copy(path: str, pack: int, room: int) -> int | None:
+def _open(path: str | Path) -> tuple[int, int]:
+    """Descriptor and size of a regular file.
+
+    Looked at before it is opened, because opening a pipe or a device may wait, or wake whoever is at its other end; and
+    after, because it may have been replaced in between.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+    """
+    _check_regular(os.stat(path))
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
-        if not os.path.isfile(path):
-            return None
-        start = done = 0
-        while done < min(status.st_size, room):
-            sent = os.sendfile(pack, fd, start + done, min(status.st_size, room) - done)
-            if sent == 0:
-                break
-            done += sent
-        return done
-    finally:
+        _check_regular(status)
+    except OSError:
         os.close(fd)
+        raise
+    return fd, status.st_size
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(NOT_A_FILE)
+
+
+def _is_text(fd: int) -> bool:
+    try:
+        return not is_binary(memoryview(os.pread(fd, BINARY_PROBE, 0)))
+    except OSError:  # of a failing disk: the guest has it among the skipped
+        return False
+
+
+def _text(fd: int, path: Path) -> str:
+    try:
+        with open(fd, "rb") as file:
+            return decoded(memoryview(file.read()), str(path))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _copy(fd: int, pack: int, size: int) -> int:
+    done = 0
+    while done < size and (sent := os.sendfile(pack, fd, done, size - done)):
+        done += sent
+    return done
+
+
+def _forget(path: str, reason: str) -> None:
+    """What is left out is told by the guest."""
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _unreadable(path: Path, error: OSError) -> ContextError:
-    return ContextError(f"{path} cannot be read: {error.strerror or error}")
+    return ContextError(f"{path} cannot be read: {_reason(error)}")

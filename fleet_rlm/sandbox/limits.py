@@ -27,5 +27,5 @@ class Limits:
         return ", ".join(name for name, limit in held.items() if limit is not None)
 
     def missing(self) -> str:
-        """What stays open: the watchdog looks ten times a second, at disk use once; a cgroup would not miss anything."""
+        """What stays open: the watchdog looks ten times a second, at disk use once; a cgroup would miss nothing."""
         return "bursts past a limit within a second (no cgroup)"

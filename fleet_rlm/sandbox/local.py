@@ -150,11 +150,6 @@ class LocalSandbox(BlockingFace):
         """The cell that runs."""
         return self._cell
 
-    @property
-    def busy(self) -> bool:
-        """True while a cell runs."""
-        return self._cell is not None
-
     async def astart(self) -> None:
         """Fork from the template. Raises SandboxUnavailable, SandboxClosed, SandboxDied."""
         if self._closed:

@@ -18,7 +18,7 @@ NAMES = {
 def check_name(name: str) -> None:
     """Raise UserError unless there is a backend of this name."""
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
+        near = difflib.get_close_matches(str(name), NAMES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(map(repr, NAMES))}"
         raise UserError(f"there is no sandbox {name!r}; {hint}")
 

@@ -1,4 +1,4 @@
-"""What processes and directories use right now, read from /proc and the file system; what is gone meanwhile counts 0."""
+"""What processes and directories use right now, from /proc and the file system; what is gone by now counts nothing."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from fleet_rlm.sandbox.guest import wire
 MEMFD = 1 << 20  # bytes from which a descriptor is cheaper than a copy through the socket (measured)
 PIECE = 1 << 22  # characters encoded at a time
 SMALL = 1 << 12  # below this, sending again is cheaper than remembering
+MANY = 1_000  # items of a list that is looked at for being nothing but texts
 HEAVY = ("numpy", "pandas", "pyarrow")
 
 
@@ -138,7 +139,9 @@ def _pickled(name: str, value: Any) -> Parcel:
     blob = _Blob()
     buffers: list[pickle.PickleBuffer] = []
     try:
-        pickle.Pickler(blob, 5, buffer_callback=buffers.append).dump(value)
+        pickler = pickle.Pickler(blob, 5, buffer_callback=buffers.append)
+        pickler.fast = _is_many_texts(value)
+        pickler.dump(value)
         stream = blob.size
         where = []
         for buffer in buffers:
@@ -150,6 +153,15 @@ def _pickled(name: str, value: Any) -> Parcel:
         blob.abandon()
         raise ValueNotSendable(name, type_name(value), str(error).rstrip(".") or type(error).__name__) from error
     return blob.parcel({"k": "pickle", "stream": stream, "buffers": where})
+
+
+def _is_many_texts(value: Any) -> bool:
+    """A long list of mostly distinct texts. Pickle's memory of what it has written is of no use there, and dear: a
+    million texts of 40 characters take 340 ms without it, 890 ms and 48 MiB more with it (a joined text with lengths:
+    570 ms)."""
+    if type(value) is not list or len(value) < MANY or len(set(map(id, value[:MANY]))) < 0.9 * MANY:
+        return False
+    return set(map(type, value)) == {str}
 
 
 def result_parcel(value: Any) -> Parcel:

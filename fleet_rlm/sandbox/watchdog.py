@@ -34,7 +34,7 @@ class _Watched:
     template: Template
     cell: Cell | None = None  # the one whose use is being counted
     cpu_before: float = 0.0
-    disk_before: int = 0
+    disk_before: int | None = None  # at its first look
     disk_now: int = 0
     look_at_disk: float = 0.0  # when, by the monotonic clock
 
@@ -59,7 +59,7 @@ def _start(work: Coroutine[None, None, None]) -> None:
 
 async def _patrol() -> None:
     while _watched:
-        busy = any(one.sandbox.busy for one in _watched.values())
+        busy = any(one.sandbox.cell for one in _watched.values())
         await asyncio.sleep(BUSY_S if busy else IDLE_S)
         for link, one in list(_watched.items()):
             limits = one.sandbox.limits
@@ -80,23 +80,26 @@ def _check_cell(one: _Watched, cell: Cell, pids: list[int]) -> None:
     limits = one.sandbox.limits
     used = usage.processor_seconds(pids)
     if cell is not one.cell:
-        one.cell, one.cpu_before, one.disk_before = cell, used, one.disk_now
+        one.cell, one.cpu_before, one.disk_before, one.look_at_disk = cell, used, None, 0.0
     if limits.cpu is not None and used - one.cpu_before > limits.cpu:
         cell.stop(f"it used more than {limits.cpu:g} s of processor time")
-    elif limits.disk is not None and one.disk_now > max(limits.disk, one.disk_before):
-        cell.stop(
-            f"files in the sandbox's directory took more than {limits.disk >> 20:,} MB; delete what is not needed"
-        )
+    elif limits.disk is None:
+        return
+    elif one.disk_before is not None and one.disk_now > max(limits.disk, one.disk_before):
+        cell.stop(f"its files take more than {limits.disk >> 20:,} MB, delete what is not needed")
     elif time.monotonic() >= one.look_at_disk:
         one.look_at_disk = float("inf")
-        _start(_measure(one))
+        _start(_measure(one, cell))
 
 
-async def _measure(one: _Watched) -> None:
+async def _measure(one: _Watched, cell: Cell) -> None:
     begin = time.monotonic()
-    one.disk_now = await asyncio.to_thread(usage.disk_bytes, one.template.root, one.sandbox.place)
+    used = await asyncio.to_thread(usage.disk_bytes, one.template.root, one.sandbox.place)
     end = time.monotonic()
-    one.look_at_disk = end + max(DISK_S, 9 * (end - begin))
+    if one.cell is cell:
+        one.disk_now = used
+        one.disk_before = used if one.disk_before is None else one.disk_before
+        one.look_at_disk = end + max(DISK_S, 9 * (end - begin))
 
 
 def _end(link: Link, pids: list[int], reason: str) -> None:

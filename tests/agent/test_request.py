@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,35 @@ def test_what_cannot_be_written_out_is_left_to_the_sandbox_to_refuse() -> None:
         assert small_text({"v": value}, 10_000) is None
         with pytest.raises(ContextError, match="cannot be sent"):
             fleet.run("What?", context=value)
+
+
+def test_a_wrong_option_is_named_with_the_one_that_is_meant() -> None:
+    with pytest.raises(UserError, match="run has no option 'budgt'; did you mean 'budget'"):
+        fleet.run("why?", budgt=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["run", "arun", "start", "plan"])
+def test_the_options_can_be_seen_and_completed(name: str) -> None:
+    options = inspect.signature(getattr(fleet, name)).parameters
+    assert {"task", "context", "lm", "sub_lm", "mode", "budget", "timeout", "cell_timeout", "depth"} <= set(options)
+
+
+def test_a_dollar_limit_needs_a_price_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="the price of fleet/offline is not known"):
+        request("why?", budget=fleet.Budget(usd=1))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    assert request("why?", lm="openai/gpt-4o-mini", budget=fleet.Budget(usd=1)).budget.usd == 1
+
+
+def test_a_table_with_several_header_rows_is_written_with_one() -> None:
+    columns = pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")])
+    text = small_text({"v": pd.DataFrame([[1, 2], [3, 4]], columns=columns)}, 10_000)
+    assert text is not None
+    assert ",a / x,a / y\n0,1,2\n1,3,4\n" in text
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, functools.reduce(lambda inner, _: [inner], range(3000), [])], ids=["int", "nested"]
+)
+def test_a_value_python_cannot_write_out_is_no_crash(value: Any) -> None:
+    assert small_text({"v": value}, 100_000) is None

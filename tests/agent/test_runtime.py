@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -276,7 +280,7 @@ def test_two_runs_at_once_do_not_mix() -> None:
 def test_a_dollar_limit_that_cannot_be_kept_is_refused() -> None:
     with (
         model(direct=answer(answer="x")) as (_, lm),
-        pytest.raises(fleet.UserError, match="price of this model is not known"),
+        pytest.raises(fleet.UserError, match="the price of .* is not known"),
     ):
         fleet.run("What?", context="small", lm=lm, budget=fleet.Budget(usd=1.0))
 
@@ -445,3 +449,106 @@ def test_a_long_answer_is_whole(fleet_home: Path) -> None:
         run = fleet.run("All?", context=BIG, lm=lm, mode="rlm_only")
     assert run.answer == BIG
     assert fleet.Run.from_jsonl(fleet_home / "runs" / run.id / "events.jsonl").answer == BIG
+
+
+@pytest.mark.parametrize("mode", ["direct", "rlm_only"])
+def test_an_unreadable_answer_is_asked_again_wherever_it_was_asked(mode: Any) -> None:
+    once = ["mumble", answer(answer="clear")]
+    with model(direct=once, rlm_action=rlm_action("again", "print(1)"), rlm_extract=once) as (server, lm):
+        run = fleet.run("What?", context="small", lm=lm, mode=mode)
+    assert run.answer == "clear"
+    assert "could not be read" in server.requests[-1].text
+
+
+def test_data_that_outgrows_a_direct_prompt_is_one_sentence() -> None:
+    with model(direct=too_long(limit=10, asked=20)) as (_, lm), pytest.raises(ModelError, match="FLEET_DIRECT_CHARS"):
+        fleet.run("What?", context="small", lm=lm)
+
+
+def test_a_run_can_be_pickled_and_copied() -> None:
+    with model(direct=answer(answer="x")) as (_, lm):
+        run = fleet.run("What?", context="small", lm=lm)
+    for again in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
+        assert again.tree.canonical() == run.tree.canonical()
+
+
+def test_a_run_whose_log_was_cut_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+    with model(direct=answer(answer="x")) as (_, lm):
+        lines = fleet.run("What?", context="small", lm=lm).to_jsonl(tmp_path / "run.jsonl").read_bytes().splitlines()
+    (tmp_path / "run.jsonl").write_bytes(b"\n".join(lines[:-1]) + b"\n")
+    cut = fleet.Run.from_jsonl(tmp_path / "run.jsonl")
+    assert (cut.status, cut.answer, cut.error) == ("failed", None, "the log ends before the run did")
+
+
+def test_a_full_disk_ends_the_log_on_disk_and_not_the_run() -> None:
+    code = (
+        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import fleet_rlm as fleet\nfleet.start\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))\n"
+        "run = fleet.run('How many lines?', context='a\\nb\\n' * 100)\n"
+        "print(run.status, type(run.events()[-1]).__name__)\n"
+        "print([note.text for note in run.tree.notes])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("ok RunEnd")
+    assert "the rest of the trace is kept in memory only" in done.stdout
+
+
+def test_cancelling_arun_at_its_very_start_leaves_no_run_behind(fleet_home: Path) -> None:
+    async def ask(lm: str) -> None:
+        task = asyncio.create_task(fleet.arun("What?", context="small", lm=lm))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    gate = Gate()
+    with model(direct=Reply("late", gate=gate)) as (server, lm):
+        asyncio.run(ask(lm))
+        server.wait_idle()
+    (log,) = (fleet_home / "runs").glob("*/events.jsonl")
+    assert fleet.Run.from_jsonl(log).status == "stopped"
+
+
+def test_an_agent_s_extra_context_is_added_to_the_data_and_does_not_hide_it() -> None:
+    with model(
+        react_step=[
+            react_step("look", "delegate_to_rlm", query="find it", context="a hint"),
+            react_step("done", "finish"),
+        ],
+        rlm_action=rlm_action("both", "SUBMIT(answer=[len(deploys), context])"),
+        react_extract=lambda prompt: answer(reasoning="-", answer=prompt.inputs["trajectory"][-40:]),
+    ) as (server, lm):
+        fleet.run("What?", context={"deploys": BIG}, lm=lm)
+    asked = server.requests[1].text
+    assert "`deploys`" in asked
+    assert "a hint" in asked
+
+
+def test_several_values_are_all_described_also_where_one_is_called_context() -> None:
+    with model(rlm_action=rlm_action("done", "SUBMIT(answer=1)")) as (server, lm):
+        fleet.run("What?", context={"context": BIG, "deploys": [1, 2]}, lm=lm, mode="rlm_only")
+    assert "`deploys`" in server.requests[0].text
+
+
+def test_a_child_that_is_given_no_context_sees_its_parents_data() -> None:
+    code = "context = 'my own'\nextra = 1\ndel other\nprint(sub_rlm('and you?'))"
+    turns = iter([code, "SUBMIT(answer='done')"])
+
+    def act(prompt: Any) -> Any:
+        if "and you?" in prompt.inputs["variables_info"]:
+            return rlm_action("child", "SUBMIT(answer=len(data))")
+        return rlm_action("parent", next(turns))
+
+    with model(rlm_action=act) as (server, lm):
+        fleet.run("What?", context={"data": BIG, "other": [1]}, lm=lm, mode="rlm_only")
+    child = server.requests[1].text
+    assert "`data`" in child
+    assert "`other`" not in child
+    assert "my own" not in child.partition("repl_history")[0]
+
+
+def test_submitting_nothing_is_told_to_the_model() -> None:
+    with model(rlm_action=[rlm_action("none", "SUBMIT(None)"), rlm_action("one", "SUBMIT(answer=1)")]) as (server, lm):
+        assert fleet.run("What?", context=BIG, lm=lm, mode="rlm_only").answer == "1"
+    assert "SUBMIT was given None" in server.requests[1].text

@@ -72,6 +72,7 @@ def test_a_saved_notebook_still_answers_without_its_kernel_and_as_a_web_page(
     asked.end_kernel()
     asked.reload()
     expect(asked.static(ASK)).to_contain_text("state the Python version")
+    expect(asked.cell(ASK)).not_to_contain_text("Error displaying widget")
     html, _ = HTMLExporter().from_filename(str(asked.lab.folder / asked.name))
     page = tmp_path / "page.html"
     page.write_text(html, "utf-8")

@@ -249,6 +249,44 @@ def test_a_fork_bomb_ends_its_sandbox_alone(tier: str) -> None:
         assert sibling.run("'alive'").value == "'alive'"
 
 
+def test_processor_time_is_limited_per_cell_over_all_its_processes(tier: str) -> None:
+    burn = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])"
+    with LocalSandbox(tier=tier, cpu_s=0.3) as sandbox:
+        sandbox.run("x = 5")
+        for code in ("while True: pass", burn):
+            error = sandbox.run(code).error
+            assert error is not None
+            assert error.type == "CellOverLimit"
+            assert "more than 0.3 s of processor time" in error.message
+        assert sandbox.run("import time; time.sleep(0.3); x").value == "5"
+
+
+def test_disk_use_is_limited_and_can_be_tidied_up(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleet_rlm.sandbox.watchdog.DISK_S", 0.1)
+    fill = "import time\nfor i in range(1000):\n    open(f'f{i}', 'wb').write(bytes(1 << 20))\n    time.sleep(0.01)"
+    with LocalSandbox(tier=tier, disk_mb=8) as sandbox:
+        error = sandbox.run(fill).error
+        assert error is not None
+        assert error.type == "CellOverLimit"
+        assert "take more than 8 MB" in error.message
+        tidy = "import os, glob\ntime.sleep(0.4)\nfor name in glob.glob('f*'): os.remove(name)\ntime.sleep(0.4)\n'tidy'"
+        assert sandbox.run(tidy).value == "'tidy'"
+
+
+def test_the_kernel_ends_the_code_before_the_host_when_memory_runs_out(tier: str) -> None:
+    with LocalSandbox(tier=tier) as sandbox:
+        sandbox.start()
+        assert int(Path(f"/proc/{sandbox.pid}/oom_score_adj").read_text()) == 500
+
+
+def test_limits_and_what_they_leave_open_are_reported(tier: str) -> None:
+    with LocalSandbox(tier=tier, disk_mb=None) as sandbox:
+        sandbox.start()
+        assert "processor time (watchdog)" in sandbox.isolation.guarantees["limits"]
+        assert "disk" not in sandbox.isolation.guarantees["limits"]
+        assert any("no cgroup" in phrase for phrase in sandbox.isolation.missing)
+
+
 def test_the_process_tier_says_that_it_protects_nothing() -> None:
     with LocalSandbox(tier="process") as sandbox:
         assert sandbox.isolation.guarantees == {}

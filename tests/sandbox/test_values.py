@@ -54,6 +54,15 @@ def test_plain_values_arrive_exactly(sandbox: LocalSandbox, value: Any) -> None:
     assert sandbox.run("type(value).__name__").value == repr(type(value).__name__)
 
 
+@pytest.mark.parametrize(
+    "texts", [[f"text {i} \ud83d\0é" for i in range(2_000)], ["same"] * 2_000, ["x"] * 1_999 + [0]]
+)
+def test_long_lists_of_texts_arrive_as_lists(sandbox: LocalSandbox, texts: list[Any]) -> None:
+    sandbox.put("texts", texts)
+    sandbox.put("expected", repr(texts))
+    assert sandbox.run("type(texts) is list and repr(texts) == expected").value == "True"
+
+
 @pytest.mark.parametrize("size", [4_096, 4_097, (1 << 20) - 1, 1 << 20, (1 << 22) + 3])
 def test_text_of_every_size_survives_the_change_of_carrier(sandbox: LocalSandbox, size: int) -> None:
     text = ("a\ud83d\0é" * (size // 4 + 1))[:size]

@@ -20,12 +20,14 @@ class NotText(ValueError):
     """A file is not text; `.bytes(path)` of a Folder, or open data, gives it raw."""
 
 
-def _is_binary(data: memoryview) -> bool:
+def is_binary(data: memoryview) -> bool:
+    """Whether a file of this content, or beginning, is no text."""
     return b"\0" in bytes(data[:BINARY_PROBE])
 
 
-def _decoded(data: memoryview, name: str) -> str:
-    if _is_binary(data):
+def decoded(data: memoryview, name: str) -> str:
+    """The text of a file called `name`; the host decodes by it too. Raises NotText."""
+    if is_binary(data):
         raise NotText(f"{name} is a binary file ({len(data):,} bytes), not text")
     try:
         return str(data, "utf-8-sig")
@@ -99,7 +101,7 @@ def text_file(fd: int, name: str) -> str | LazyText:
         return LazyText(data, name)
     view = memoryview(data)
     try:
-        return _decoded(view, name)
+        return decoded(view, name)
     finally:
         view.release()
         data.close()
@@ -116,7 +118,7 @@ class Folder(Mapping[str, str]):
         self._data = data
         self._where: dict[str, tuple[int, int]] = {path: (start, size) for path, start, size in head["index"]}
         self.binary = tuple(
-            path for path, (start, size) in self._where.items() if _is_binary(data[start : start + size])
+            path for path, (start, size) in self._where.items() if is_binary(data[start : start + size])
         )
         self._texts = dict.fromkeys(self._where)
         for path in self.binary:
@@ -147,7 +149,7 @@ class Folder(Mapping[str, str]):
 
     def __getitem__(self, path: str) -> str:
         start, size = self._find(path)
-        return _decoded(self._data[start : start + size], path)
+        return decoded(self._data[start : start + size], path)
 
     def __contains__(self, path: object) -> bool:
         return path in self._texts

@@ -7,6 +7,7 @@ serves its own cells from there and never returns.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -34,6 +35,7 @@ class Session:
         self.slots: dict[int, Any] = {}  # values the host sent, by the host's number for them
         self.cells = 0
         self.children: set[int] = set()
+        self.passing: set[int] = set()  # forks that only start a checkpoint and end
         self.displays: list[dict[str, Any]] = []
         self._seen_files: dict[str, tuple[int, int]] = {}
 
@@ -169,21 +171,23 @@ class Session:
     # ---- forks
 
     def _fork(self, header: dict[str, Any], _parts: list[bytes], fds: list[int]) -> None:
-        self._split(header, fds, lambda sock: self._continue_as_child(header["dir"], sock, {}))
+        self._split(header, fds, self.children, lambda sock: self._continue_as_child(header["dir"], sock, {}))
 
     def _checkpoint(self, header: dict[str, Any], _parts: list[bytes], fds: list[int]) -> None:
         def awake(name: str, sock: socket.socket) -> None:
             live(self.successor(name), sock, self.place.work)
 
-        self._split(header, fds, lambda sock: checkpoint.keep(sock, self.channel.socket, awake))
+        self._split(header, fds, self.passing, lambda sock: checkpoint.keep(sock, self.channel.socket, awake))
 
-    def _split(self, header: dict[str, Any], fds: list[int], become: Callable[[socket.socket], None]) -> None:
+    def _split(
+        self, header: dict[str, Any], fds: list[int], pids: set[int], become: Callable[[socket.socket], None]
+    ) -> None:
         """Fork between cells, unless threads of the code would be lost half-way through what they do."""
         reply: dict[str, Any] = {"t": "res", "id": header["id"], "threads": threads_of_the_code()}
         if reply["threads"]:
             os.close(fds[0])
         else:
-            reply["error"] = self._forked(fds, become)
+            reply["error"] = self._forked(fds, pids, become)
         self.channel.send(reply)
 
     def fork_in_call(self, header: dict[str, Any], fds: list[int], bind: dict[str, Any]) -> None:
@@ -191,11 +195,11 @@ class Session:
 
         Other threads of the cell are lost in the child, and a lock one of them held stays locked there.
         """
-        error = self._forked(fds, lambda sock: self._continue_as_child(header["dir"], sock, bind))
+        error = self._forked(fds, self.children, lambda sock: self._continue_as_child(header["dir"], sock, bind))
         if error is not None:
             self.channel.send({"t": "unforked", "id": header["id"], "error": error})
 
-    def _forked(self, fds: list[int], become: Callable[[socket.socket], None]) -> str | None:
+    def _forked(self, fds: list[int], pids: set[int], become: Callable[[socket.socket], None]) -> str | None:
         """Fork this process; the child becomes what serves the passed socket. Returns why it could not."""
         sock = socket.socket(fileno=fds[0])
         self._reap()
@@ -205,7 +209,7 @@ class Session:
             pid = os.fork()
             if pid == 0:
                 become(sock)
-            self.children.add(pid)
+            pids.add(pid)
         except OSError as error:
             return str(error)
         finally:
@@ -226,6 +230,9 @@ class Session:
         return heir
 
     def _reap(self) -> None:
+        while self.passing:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.passing.pop(), 0)
         for pid in list(self.children):  # one by one: a cell's own subprocesses are its own to wait for
             try:
                 if os.waitpid(pid, os.WNOHANG)[0]:
