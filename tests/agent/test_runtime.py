@@ -280,7 +280,7 @@ def test_two_runs_at_once_do_not_mix() -> None:
 def test_a_dollar_limit_that_cannot_be_kept_is_refused() -> None:
     with (
         model(direct=answer(answer="x")) as (_, lm),
-        pytest.raises(fleet.UserError, match="the price of .* is not known"),
+        pytest.raises(fleet.UserError, match=r"the price of .* is not known"),
     ):
         fleet.run("What?", context="small", lm=lm, budget=fleet.Budget(usd=1.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -19,6 +20,11 @@ from tests.benchmarks.scripted import Engine
 EVENTS = 10_000
 QUERIES = 3_330  # each is a start, an end and a booking
 SPANS = 100_000
+
+CELL = """
+for start in range(0, {queries}, 333):
+    llm_query_batched([f"question {{i}}" for i in range(start, start + 333)])
+"""
 
 
 def rows(quick: bool) -> list[Row]:
@@ -49,8 +55,7 @@ def rows(quick: bool) -> list[Row]:
 
 def _run(queries: int) -> tuple[int, float, int]:
     """Bytes to the page, the share of time spent emitting, and gaps in what the page got."""
-    cell = f"for start in range(0, {queries}, 333):\n    llm_query_batched([f'q {{i}}' for i in range(start, start + 333)])"
-    engine = Engine([cell, "SUBMIT(answer='done')"])
+    engine = Engine([CELL.format(queries=queries), "SUBMIT(answer='done')"])
     sent: list[dict[str, Any]] = []
     whole = threading.Event()
 
@@ -68,7 +73,7 @@ def _run(queries: int) -> tuple[int, float, int]:
     assert whole.wait(60)
     channel.close()
     numbers = [item["seq"] for envelope in sent for item in envelope["items"]]
-    gaps = sum(after != before + 1 for before, after in zip(numbers, numbers[1:], strict=False))
+    gaps = sum(after != before + 1 for before, after in itertools.pairwise(numbers))
     gaps += numbers[0] != 0 or len(numbers) != len(run.log)
     return sum(len(json.dumps(envelope)) for envelope in sent), sum(spent) / seconds, gaps
 

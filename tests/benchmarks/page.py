@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, written from the rows: machine and versions, the table, what the peers are, where a bar is missed."""
+"""docs/benchmarks.md, written from the rows: machine, versions, the table, the peers, and where a bar is missed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTES = """\
 - *dspy PythonInterpreter*: Pyodide under Deno. Its one import from a remote library is replaced by a local function
   (`tests/benchmarks/readlines.js`), otherwise unmodified. In rows about runs: plain `dspy.RLM` on it.
 - *dspy LocalInterpreter*: a plain Python process, without any confinement. In rows about runs: plain `dspy.RLM` on it.
-- *rlms LocalREPL*: `exec` in the host's own process; no start, no transfer and no protection. In rows about runs: `rlms`.
+- *rlms LocalREPL*: `exec` in the host's own process: no start, no transfer, no protection. In rows about runs: `rlms`.
 - *fleet-rlm*: `LocalSandbox` with full confinement, and `fleet_rlm.run` with its trace written to disk.
 
 All runs speak to the same scripted model server over loopback HTTP, in a process of its own, or to the same scripted
@@ -97,8 +97,8 @@ def _machine() -> str:
     load = os.getloadavg()[0]
     when = datetime.datetime.now(datetime.UTC)
     return (
-        f"Measured on {when:%Y-%m-%d}: {model}, {os.cpu_count()} cores, {memory >> 20} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}; load average at the end {load:.1f}.\n"
+        f"Measured on {when:%Y-%m-%d}: {model}, {os.cpu_count()} cores, {memory >> 20} GiB, "
+        f"Linux {platform.release()}, Python {platform.python_version()}; load average at the end {load:.1f}.\n"
         f"Versions: {', '.join(f'{name} {_version(name)}' for name in PACKAGES)}.\n"
     )
 
