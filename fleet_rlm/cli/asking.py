@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fleet_rlm.core.run import Run
 
-OK, NO_ANSWER, NOT_UNDERSTOOD, STOPPED = 0, 1, 2, 130
+OK, NO_ANSWER, NOT_BEGUN, STOPPED = 0, 1, 2, 130
 """Exit codes; 2 and 130 are what shells expect of a usage error and of Ctrl-C."""
 
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from fleet_rlm.cli import options
-from fleet_rlm.cli.asking import NO_ANSWER, NOT_UNDERSTOOD, OK, STOPPED, ask, console, exit_code, report_of
-from fleet_rlm.core.errors import FleetError, UserError
+from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, report_of
+from fleet_rlm.core.errors import FleetError, ModelError, UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.do(args))
     except SystemExit as end:
         return int(end.code or 0)
-    except UserError as error:
+    except (UserError, ModelError) as error:  # `ask` raises none of a run that had begun
         print(f"fleet: {error}", file=sys.stderr)
-        return NOT_UNDERSTOOD
+        return NOT_BEGUN
     except FleetError as error:
         print(f"fleet: {error}", file=sys.stderr)
         return NO_ANSWER

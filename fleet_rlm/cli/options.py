@@ -13,7 +13,7 @@ from fleet_rlm.core.budget import Budget
 Command = Callable[[argparse.Namespace], int]
 
 EXIT_CODES = """\
-exit codes: 0 answered, 1 no answer, 2 not understood, 130 stopped with Ctrl-C"""
+exit codes: 0 answered, 1 no answer, 2 not begun (a slip, a missing key), 130 stopped with Ctrl-C"""
 
 
 def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
@@ -75,6 +75,7 @@ def engine(args: argparse.Namespace) -> dict[str, Any]:
         "budget": budget,
         "timeout": args.timeout,
         "depth": args.depth,
+        "concurrency": args.concurrency,
         "sandbox": args.sandbox,
     }
     return {name: value for name, value in chosen.items() if value is not None}
@@ -87,7 +88,13 @@ def _engine(command: argparse.ArgumentParser) -> None:
     add("--budget", type=int, metavar="N", help="model calls the whole run may make, sub-queries included")
     add("--usd", type=float, metavar="X", help="US dollars the whole run may cost")
     add("--timeout", type=float, metavar="S", help="seconds the whole run may take")
-    add("--depth", type=int, metavar="N", help="levels of recursion; 0 forbids sub-queries and sub-RLMs")
+    add(
+        "--depth",
+        type=int,
+        metavar="N",
+        help="levels of recursion: 0 allows no sub-calls, 1 sub-queries (llm_query), 2 (the default) sub-RLMs too",
+    )
+    add("--concurrency", type=int, metavar="N", help="sub-queries in flight at once")
     add("--mode", choices=("auto", "rlm_only", "tools_only", "direct"), help="who works; auto lets the agent decide")
     add("--sandbox", metavar="NAME", help="where generated code runs: local (confined) or process (not confined)")
 

@@ -100,7 +100,13 @@ class Arguments:
     )
     usd: float | None = _option("--usd", value="X", read=_positive, help="US dollars the whole run may cost")
     timeout: float | None = _option("--timeout", value="S", read=_positive, help="seconds the whole run may take")
-    depth: int | None = _option("--depth", value="N", read=_whole(0), help="levels of recursion; 0 forbids sub-RLMs")
+    depth: int | None = _option(
+        "--depth",
+        value="N",
+        read=_whole(0),
+        help="levels of recursion: 0 allows no sub-calls, 1 sub-queries (llm_query), 2 (the default) sub-RLMs too",
+    )
+    concurrency: int | None = _option("--concurrency", value="N", read=_whole(1), help="sub-queries in flight at once")
     mode: str = _option(
         "--mode",
         default="auto",
@@ -148,27 +154,35 @@ def parse(line: str) -> Arguments:
     words = iter(split_words(line))
     values: dict[str, Any] = {}
     for word in words:
-        flag, given, written = word.partition("=")
-        found = option_of(flag)
+        found = option_of(word.partition("=")[0])
         if found is None:
             raise UsageError(_stray(word))
         name, option = found
-        if option.value is None:
-            if given:
-                raise UsageError(f"{flag} takes no value")
-            values[name] = True
-            continue
-        if not given:
-            written = next(words, "")
-        if not written or (not given and option_of(written)):
-            raise UsageError(f"{flag} needs a value: {option.usage}")
-        if option.repeats:
-            while written.endswith(","):
-                written += next(words, "") or _missing(flag, option)
-            values[name] = (*values.get(name, ()), written)
-        else:
-            values[name] = _read(flag, option, unquoted(written))
+        value = value_of(option, word, words)
+        values[name] = (*values.get(name, ()), value) if option.repeats else value
     return Arguments(**values)
+
+
+def value_of(option: Option, word: str, rest: Iterator[str]) -> Any:
+    """The value of the option that `word` writes, where it has none itself taken from the words behind it.
+
+    Raises:
+        UsageError: it is missing or unusable.
+    """
+    flag, given, written = word.partition("=")
+    if option.value is None:
+        if given:
+            raise UsageError(f"{flag} takes no value")
+        return True
+    if not given:
+        written = next(rest, "")
+    if not written or (not given and option_of(written)):
+        raise UsageError(f"{flag} needs a value: {option.usage}")
+    if not option.repeats:
+        return _read(flag, option, unquoted(written))
+    while written.endswith(","):
+        written += next(rest, "") or _missing(flag, option)
+    return written
 
 
 def split_words(line: str) -> list[str]:

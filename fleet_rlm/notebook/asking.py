@@ -1,11 +1,12 @@
 """One `%%fleet` cell: read what it asks, start the run, bind its names, and wait for the end in either form.
 
 `_run` is the run from its start on. The variable of `-o` is None from the start and the answer from the end, so that a
-cell which fails or is stopped never leaves an old answer standing.
+cell which fails or is stopped never leaves an old answer standing; who waits for `_run` finds it bound.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from IPython.core.error import UsageError
 
 from fleet_rlm.notebook import arguments, outcome
 from fleet_rlm.notebook.arguments import Arguments
-from fleet_rlm.notebook.context import gather, interpolate
+from fleet_rlm.notebook.context import gather, interpolate, texts_that_name_files
 from fleet_rlm.notebook.interrupts import deferred
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import View, view_for
@@ -45,6 +46,7 @@ class Question:
             "budget": _budget(options),
             "timeout": options.timeout,
             "depth": options.depth,
+            "concurrency": options.concurrency,
             "sandbox": options.sandbox,
         }
         return {name: value for name, value in chosen.items() if value is not None}
@@ -62,7 +64,10 @@ def read(line: str, body: str, namespace: Namespace) -> Question | None:
         return None
     if not body.strip():
         raise UsageError("the question is missing: write it on the lines below %%fleet (%%fleet -h shows the options)")
-    return Question(interpolate(body.strip(), namespace), gather(options.context, namespace), options)
+    question = Question(interpolate(body.strip(), namespace), gather(options.context, namespace), options)
+    for note in texts_that_name_files(question.context):
+        print(note, file=sys.stderr)
+    return question
 
 
 def ask(shell: Any, question: Question) -> None:
@@ -77,7 +82,7 @@ def ask(shell: Any, question: Question) -> None:
     try:
         error = outcome.wait(run)
     finally:
-        _close(shell.user_ns, question, run, view)
+        view.end(run)
     if error is not None:
         raise outcome.in_one_line(error)
 
@@ -90,7 +95,7 @@ async def ask_awaiting(shell: Any, question: Question) -> None:
     try:
         error = await outcome.ended(run)
     finally:
-        _close(shell.user_ns, question, run, view)
+        view.end(run)
     if error is not None:
         raise outcome.in_one_line(error)
 
@@ -114,29 +119,34 @@ def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
     try:
         namespace["_run"] = run
         if options.output:
-            namespace[options.output] = None
+            _bind_answer(run, namespace, options.output)
         RUNS.add(run)
         view.begin(run)
     except BaseException:
         run.stop()  # what nobody can see must not go on spending
         raise
     if options.detach:
-        submit(_finish_later(namespace, question, run, view))
+        submit(_finish_later(run, view))
         return None
     return run, view
 
 
-async def _finish_later(namespace: Namespace, question: Question, run: Run, view: View) -> None:
+async def _finish_later(run: Run, view: View) -> None:
     try:
         await outcome.ended(run)
     finally:
-        _close(namespace, question, run, view)
+        view.end(run)
 
 
-def _close(namespace: Namespace, question: Question, run: Run, view: View) -> None:
-    if question.options.output:
-        namespace[question.options.output] = run.answer
-    view.end(run)
+def _bind_answer(run: Run, namespace: Namespace, name: str) -> None:
+    from fleet_rlm.core.events import Event, RunEnd
+
+    def at_the_end(event: Event) -> None:
+        if isinstance(event, RunEnd):  # written before anybody who waits for the run goes on
+            namespace[name] = event.answer
+
+    namespace[name] = None
+    run.log.subscribe(at_the_end, since=0)
 
 
 def _budget(options: Arguments) -> int | Budget | None:

@@ -61,14 +61,17 @@ def _for_question(earlier: str, word: str, namespace: Mapping[str, Any]) -> Iter
 
 def _for_subcommand(earlier: str) -> Iterable[str]:
     from fleet_rlm.notebook.runs import RUNS
-    from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN
+    from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN, options_of
 
     words = earlier.split()
     if not words:
         return [*OF_A_RUN, *PLAIN]
     if words[0] not in OF_A_RUN:
         return ()
-    return [run.id for run in reversed(RUNS.all())] + (["--sent"] if words[0] == "show" else [])
+    flags = options_of(words[0])
+    if words[-1] in flags and flags[words[-1]][1].value:
+        return ()
+    return [*(run.id for run in reversed(RUNS.all())), *flags]
 
 
 def _paths(word: str) -> list[str]:

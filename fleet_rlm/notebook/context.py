@@ -23,6 +23,9 @@ from fleet_rlm.notebook.suggest import did_you_mean
 INSERTED_CHARS = 10_000
 """The question stands in every prompt of a run, so a value beyond this belongs into `--with`, which sends it once."""
 
+PATH_CHARS = 4_096
+"""The longest path of the system; a longer text names no file."""
+
 _ITEM = re.compile(r"""(?:"[^"]*"|'[^']*'|\[[^\]]*\]|[^,\["'])+""")
 _RENAMED = re.compile(r"\s*([^\W\d]\w*)\s*=(?!=)\s*(.+)", re.DOTALL)
 _FIELD = re.compile(r"(\\)?\{\{(.*?)\}\}", re.DOTALL)
@@ -43,6 +46,16 @@ def gather(written: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, An
             raise UsageError(f"two values of --with would be called `{name}`; rename one: --with other={source}")
         context[name] = value
     return context
+
+
+def texts_that_name_files(context: Mapping[str, Any]) -> list[str]:
+    """A sentence for each text that is also the path of something there: its user may have meant what is there."""
+    notes = []
+    for name, text in context.items():
+        if isinstance(text, str) and 0 < len(text) <= PATH_CHARS and os.path.exists(path := os.path.expanduser(text)):
+            kind = "directory" if os.path.isdir(path) else "file"
+            notes.append(f"`{name}` is the text {text!r}, not the {kind}; pass Path({text!r}) to have that read")
+    return notes
 
 
 def interpolate(text: str, namespace: Mapping[str, Any]) -> str:

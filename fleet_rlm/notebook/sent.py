@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fleet_rlm.core.tree import SpanNode, Tree
-
-_KEPT_ASIDE = re.compile(r"\[… [\d,]+ characters; whole in artifact (a\d+) …\]")
-"""How `fleet_rlm.core.log` writes that a long text was moved to an artifact."""
 
 
 def sent_text(tree: Tree) -> str:
@@ -33,8 +29,6 @@ def whole_input(span: SpanNode, tree: Tree) -> str:
     Raises:
         OSError: the artifact file cannot be read any more.
     """
-    text = span.input or ""
-    aside = _KEPT_ASIDE.search(text)
-    if aside is None or aside[1] not in tree.artifacts:
-        return text
-    return Path(tree.artifacts[aside[1]].path).read_bytes().decode("utf-8", "surrogatepass")
+    if (kept := tree.artifacts.get(span.attrs.get("input_artifact", ""))) is not None:
+        return Path(kept.path).read_bytes().decode("utf-8", "surrogatepass")
+    return span.input or ""

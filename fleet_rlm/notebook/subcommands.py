@@ -1,4 +1,4 @@
-"""`%fleet runs`, `show`, `stop`, `status`, `models`, `config`, `doctor`, `help`: looking after runs and settings.
+"""`%fleet runs`, `show`, `stop`, `limit`, `status`, `models`, `config`, `doctor`, `help`: runs and settings looked after.
 
 Each is a function that returns the text to print, and its docstring is its line in `%fleet help`.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from fleet_rlm.notebook.arguments import split_words
+from fleet_rlm.notebook.arguments import Option, options, split_words, value_of
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import display
 from fleet_rlm.notebook.suggest import did_you_mean
@@ -45,30 +45,51 @@ def subcommand(shell: Any, line: str) -> None:
 
 
 def _of_a_run(name: str, words: list[str], shell: Any) -> str:
-    options, names = [word for word in words if word.startswith("-")], [word for word in words if word[0] != "-"]
-    known = ["--sent"] if name == "show" else []
-    if unknown := [option for option in options if option not in known]:
-        raise UsageError(f"%fleet {name} has no option {unknown[0]}{did_you_mean(unknown[0], known)}")
+    names, given = _read(name, words)
     if len(names) > 1:
         raise UsageError(f"%fleet {name} takes one run, not {' '.join(names)!r}")
+    if names or name in ("show", "status"):
+        return OF_A_RUN[name](RUNS.find(names[0] if names else "", shell.user_ns), **given)
     going_on = RUNS.running()
-    if name == "stop" and not names and len(going_on) != 1:
+    if len(going_on) != 1:
         ids = ", ".join(run.id for run in going_on)
         raise UsageError(f"several runs are going on, say which: {ids}" if ids else "no run is going on")
-    run = going_on[0] if name == "stop" and not names else RUNS.find(names[0] if names else "", shell.user_ns)
-    return (_sent if options else OF_A_RUN[name])(run)
+    return OF_A_RUN[name](going_on[0], **given)
 
 
-def _show(run: Run) -> str:
+def _read(name: str, words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """The runs that are named, and the options as keywords of the subcommand."""
+    known, rest = options_of(name), iter(words)
+    names: list[str] = []
+    given: dict[str, Any] = {}
+    for word in rest:
+        flag = word.partition("=")[0]
+        if not word.startswith("-"):
+            names.append(word)
+        elif flag in known:
+            keyword, option = known[flag]
+            given[keyword] = value_of(option, word, rest)
+        else:
+            raise UsageError(f"%fleet {name} has no option {word}{did_you_mean(flag, known)}")
+    return names, given
+
+
+def options_of(name: str) -> dict[str, tuple[str, Option]]:
+    """Flag -> keyword and option, for a subcommand; a limit is written as in `%%fleet`."""
+    if name == "show":
+        return {"--sent": ("sent", Option(("--sent",), "every prompt exactly as a model got it"))}
+    limits = {"budget": "calls", "usd": "usd", "timeout": "seconds"} if name == "limit" else {}
+    return {options()[field].flags[0]: (keyword, options()[field]) for field, keyword in limits.items()}
+
+
+def _show(run: Run, *, sent: bool = False) -> str:
     """[RUN] [--sent]: show a run again, the latest without RUN; --sent: every prompt exactly as a model got it"""
+    if sent:
+        from fleet_rlm.notebook.sent import sent_text
+
+        return sent_text(run.tree)
     display(run)
     return f"run {run.id}: {run.status}"
-
-
-def _sent(run: Run) -> str:
-    from fleet_rlm.notebook.sent import sent_text
-
-    return sent_text(run.tree)
 
 
 def _stop(run: Run) -> str:
@@ -77,6 +98,14 @@ def _stop(run: Run) -> str:
         return f"run {run.id} has already ended: {run.status}"
     run.stop()
     return f"run {run.id} is told to stop"
+
+
+def _limit(run: Run, **limits: float) -> str:
+    """[RUN] [--budget N] [--usd X] [--timeout S]: new limits of a run that goes on, what it has spent included"""
+    if not limits:
+        raise UsageError(f"%fleet limit needs a new limit: {', '.join(options_of('limit'))}")
+    run.limit(**limits)
+    return f"run {run.id} has left: {_left(run)}"
 
 
 def _status(run: Run) -> str:
@@ -139,7 +168,7 @@ def _help() -> str:
     return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table(rows)}"
 
 
-OF_A_RUN: dict[str, Callable[[Run], str]] = {"show": _show, "stop": _stop, "status": _status}
+OF_A_RUN: dict[str, Callable[..., str]] = {"show": _show, "stop": _stop, "limit": _limit, "status": _status}
 """Subcommands that take a run, by its id, the beginning of it, or a variable."""
 
 PLAIN: dict[str, Callable[[], str]] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_rlm.core.errors import ContextError
-from fleet_rlm.sandbox.guest.files import BINARY_PROBE, decoded, is_binary
+from fleet_rlm.sandbox.guest.files import BINARY_PROBE, NotText, decoded, is_binary
 
 DIRECTORY_LIMIT = 2 << 30  # bytes; the pack lives in memory
 FILES_LIMIT = 200_000
@@ -238,6 +238,8 @@ def _text(fd: int, path: Path) -> str:
             return decoded(memoryview(file.read()), str(path))
     except OSError as error:
         raise _unreadable(path, error) from None
+    except NotText as error:  # written anew since it was looked at
+        raise ContextError(str(error)) from None
 
 
 def _copy(fd: int, pack: int, size: int) -> int:

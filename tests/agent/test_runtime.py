@@ -552,3 +552,13 @@ def test_submitting_nothing_is_told_to_the_model() -> None:
     with model(rlm_action=[rlm_action("none", "SUBMIT(None)"), rlm_action("one", "SUBMIT(answer=1)")]) as (server, lm):
         assert fleet.run("What?", context=BIG, lm=lm, mode="rlm_only").answer == "1"
     assert "SUBMIT was given None" in server.requests[1].text
+
+
+def test_a_traceback_shows_the_lines_of_the_cell_and_none_of_the_sandbox() -> None:
+    failing = "def ask():\n    return llm_query('')\nask()"
+    with model(rlm_action=[rlm_action("fail", failing), rlm_action("end", "SUBMIT(answer=1)")]) as (server, lm):
+        fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    told = server.requests[1].text
+    assert "return llm_query('')" in told
+    assert "QueryError: the prompt is empty" in told
+    assert "sandbox/guest" not in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fleet_rlm
 from tests.benchmarks.measure import Figure, Row, at_most, figure, timed
 from tests.benchmarks.peers import DENO, LOCAL, PEERS, RLMS, missing
-from tests.benchmarks.runs import home, ours, over_server, width
+from tests.benchmarks.runs import Contender, home, ours, over_server, width
 from tests.benchmarks.scripted import ASK, QUERIES, QUERY_S, Engine, server
 
 WIDTH = 64
@@ -21,8 +21,7 @@ def rows(quick: bool) -> list[Row]:
             over_http = figure([_cell_seconds(ours(address, QUERIES + 10)) for _ in range(n + 1)][1:])
             peers: dict[str, Figure | str] = {}
             for peer in PEERS:
-                run = over_server(peer, address, QUERIES + 10)
-                peers[peer] = missing(peer) or figure([timed(lambda run=run: run("x")) for _ in range(1)], WIDTHS[peer])
+                peers[peer] = missing(peer) or _whole(peer, address)
         waiting = figure(
             [_cell_seconds(ours(Engine([ASK, "SUBMIT(answer='done')"], QUERY_S).lm(), QUERIES + 10)) for _ in range(n)]
         )
@@ -34,9 +33,15 @@ def rows(quick: bool) -> list[Row]:
     ]
 
 
-def _cell_seconds(run: object) -> float:
+def _whole(peer: str, address: str) -> Figure:
+    """One whole run: beside the queries, its start is nothing."""
+    run = over_server(peer, address, QUERIES + 10)
+    return figure([timed(lambda: run("x"))], WIDTHS[peer])
+
+
+def _cell_seconds(run: Contender) -> float:
     """How long the cell that asks them took."""
-    done = run("x" * 1_000)  # type: ignore[operator]
+    done = run("x" * 1_000)
     assert isinstance(done, fleet_rlm.Run)
     cell = next(span for span in done.tree.spans.values() if span.type == "code")
     assert cell.output == str(QUERIES), cell.output

@@ -104,8 +104,8 @@ def submitting() -> Script:
 
 
 def _turns(cells: list[str]) -> Script:
-    ours = [rlm_action("-", cell) for cell in cells]
-    theirs = [f"```repl\n{cell}\n```" for cell in cells[:-1]]
+    ours: list[str | Reply] = [rlm_action("-", cell) for cell in cells]
+    theirs: list[str | Reply] = [f"```repl\n{cell}\n```" for cell in cells[:-1]]
     theirs.append('```repl\nanswer["content"] = "done"\nanswer["ready"] = True\n```')
     slow = Reply("ok", delay=QUERY_S)
 
@@ -116,7 +116,8 @@ def _turns(cells: list[str]) -> Script:
         prompt = Prompt(request)
         if "iteration" in prompt.inputs:
             return ours[int(prompt.inputs["iteration"].partition("/")[0]) - 1]
-        return theirs[sum(message["role"] == "assistant" for message in messages)]
+        turn = [message["role"] for message in messages].count("assistant")
+        return theirs[turn]
 
     return script
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fleet_rlm.sandbox.local import LocalSandbox
 from fleet_rlm.sandbox.values import HEAVY
 from tests.benchmarks.measure import Figure, Row, at_least, at_most, figure, timed
@@ -14,10 +16,11 @@ def rows(quick: bool) -> list[Row]:
     peers = _peers(quick)
     with LocalSandbox(preload=HEAVY) as session:
         session.execute("import numpy, pandas")
-        children = []
+        children: list[Any] = []
         child = figure([timed(lambda: children.append(session.fork())) for _ in range(n)])
         for one in children:
             assert one.run("'pandas' in __import__('sys').modules").value == "True"
+            one.shutdown()
     row = Row("child ready with numpy and pandas loaded (peers: bare start)", "s", child, peers)
     bars = [
         at_most("<= 6 ms", child.value, 0.006),

@@ -37,13 +37,8 @@ def rows(quick: bool) -> list[Row]:
         Bar(f"no call starts after it ({late} did)", late == 0),
     ]
     seconds, started = _dspy_stopped()
-    peers: dict[str, Figure | str] = {
-        DENO: "no way to stop",
-        LOCAL: figure(
-            [seconds], f"no way to stop: interpreter shut down, {started} further calls were made (0.1 s each)"
-        ),
-        RLMS: "no way to stop",
-    }
+    told = f"no way to stop: its interpreter was shut down, and {started} more calls were made"
+    peers: dict[str, Figure | str] = {DENO: "no way to stop", LOCAL: figure([seconds], told), RLMS: "no way to stop"}
     return [Row("Stop with a call in flight and 24 queued, until the cell has ended", "s", figure(times), peers, bars)]
 
 
@@ -69,10 +64,9 @@ def _stopped() -> tuple[float, int]:
         try:
             run.wait(30)
         except RunStopped:
-            calls = server.calls
             gate.open()
             server.wait_idle()
-            return ends[0] - begin, server.calls - calls + calls - 2
+            return ends[0] - begin, server.calls - 2
         raise AssertionError("the run was not stopped")
 
 

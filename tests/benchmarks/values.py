@@ -21,14 +21,13 @@ def rows(quick: bool) -> list[Row]:
 
     size = TEXT // 10 if quick else TEXT
     text = "a line of a log file, with a number 4711 in it\n" * (size // 47)
-    columns = {
-        name: np.random.default_rng(seed).random(ROWS // (10 if quick else 1)) for seed, name in enumerate("abcd")
-    }
-    frame = pd.DataFrame(columns)
+    numbers = np.random.default_rng(1)
+    frame = pd.DataFrame({name: numbers.random(ROWS // (10 if quick else 1)) for name in "abcd"})
     n = 2 if quick else 7
     of_text = figure([_ours(text, len(text)) for _ in range(n)])
     of_frame = figure([_ours(frame, len(frame)) for _ in range(n)])
-    refused = {name: _refusal(name, frame.head(3)) for name in INTERPRETERS} | {RLMS: _rlms_refusal(frame.head(3))}
+    refused: dict[str, Figure | str] = {name: _refusal(name, frame.head(3)) for name in INTERPRETERS}
+    refused[RLMS] = _rlms_refusal(frame.head(3))
     return [
         Row(
             "first delivery of a 100 MB str",

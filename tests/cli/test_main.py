@@ -16,7 +16,7 @@ import pytest
 from fleet_rlm.cli.main import main
 from fleet_rlm.core.run import Run
 from tests.twins.lm_server import LMServer
-from tests.twins.replies import Reply
+from tests.twins.replies import Reply, refused_key
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,9 @@ def test_a_plan_calls_no_model_and_leaves_no_run(
         (["run", "q", "--with", "no-such-file"], 2, "there is no file or directory 'no-such-file'"),
         (["run", "q", "--sandbox", "lokal"], 2, "did you mean 'local'?"),
         (["show", "no-such.jsonl"], 2, "cannot read no-such.jsonl"),
-        (["run", "q", "--model", "openai/gpt-5-mini"], 1, "OPENAI_API_KEY"),
+        (["run", "q", "--model", "openai/gpt-5-mini"], 2, "OPENAI_API_KEY"),
+        (["run", "q", "--model", "fleet/ofline"], 2, "fleet/offline"),
+        (["run", "q", "--concurrency", "0"], 2, "concurrency must be a whole number of at least 1"),
         (["nonsense"], 2, "invalid choice"),
     ],
 )
@@ -140,3 +142,11 @@ def test_help_and_version_start_at_once_and_load_nothing_heavy() -> None:
 
     assert re.match(r"fleet-rlm \d", done.stdout)
     assert not {"dspy", "pandas", "rich", "IPython", "litellm"} & set(done.stdout.split())
+
+
+def test_a_model_that_refuses_the_run_is_no_slip(letter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with LMServer(lambda request, index: refused_key()) as server:
+        code = main(["run", "what is it?", "--with", str(letter), "--model", f"test@{server.base_url}", "--quiet"])
+
+    assert code == 1
+    assert "failed" in capsys.readouterr().out

@@ -19,7 +19,7 @@ def read(*words: str) -> argparse.Namespace:
 
 def test_every_option_of_a_run_reaches_the_engine() -> None:
     models = ["--model", "a/b", "--sub-model", "c/d"]
-    limits = ["--budget", "7", "--usd", "0.5", "--timeout", "30", "--depth", "1"]
+    limits = ["--budget", "7", "--usd", "0.5", "--timeout", "30", "--depth", "1", "--concurrency", "3"]
 
     assert engine(read("run", "why?", *models, *limits, "--mode", "rlm_only", "--sandbox", "process")) == {
         "lm": "a/b",
@@ -27,6 +27,7 @@ def test_every_option_of_a_run_reaches_the_engine() -> None:
         "budget": Budget(calls=7, usd=0.5),
         "timeout": 30.0,
         "depth": 1,
+        "concurrency": 3,
         "mode": "rlm_only",
         "sandbox": "process",
     }
@@ -72,3 +73,11 @@ def test_a_slip_of_the_pen_is_told_with_the_way_out(
 
 def test_paths_are_paths() -> None:
     assert read("show", "a.jsonl", "--html", "b.html").html == Path("b.html")
+
+
+def test_the_help_says_what_each_depth_allows(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read("run", "--help")
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert "0 allows no sub-calls, 1 sub-queries (llm_query), 2 (the default) sub-RLMs too" in told

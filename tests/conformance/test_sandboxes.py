@@ -583,7 +583,7 @@ def test_a_checkpoint_can_be_restored_again_and_those_restored_go_on_without_it(
 
 
 def test_a_checkpoint_is_no_process_of_the_code(local: Callable[..., LocalSandbox]) -> None:
-    sandbox = local(max_processes=1)
+    sandbox = local(max_processes=2)  # itself, and a fork that only starts a checkpoint and ends
     sandbox.start()
     for _ in range(3):
         sandbox.checkpoint()

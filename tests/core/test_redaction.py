@@ -114,3 +114,25 @@ def test_a_request_is_made_encodable_without_hiding_anything_else() -> None:
 def test_a_long_text_takes_no_long_time() -> None:
     text = "eyJ" + "a" * 500_000 + "sk-" * 100_000
     assert REDACTED in Redactor(["s3cret-value"], environ={}).text(text + " s3cret-value")
+
+
+AWKWARD = ['quo"ted\\secret', "line\nbreak secret", "geheimnis-äöü", "control\x01secret", "\ud800surrogate"]
+PIECES = [
+    *AWKWARD,
+    "sk-proj-0123456789abcdefghijklmn",
+    "AKIA0123456789ABCDEF",
+    "\n",
+    "\\",
+    '"',
+    "é",
+    "\ud800",
+    "sk-",
+    "word",
+]
+
+
+@given(some.lists(some.sampled_from(PIECES), max_size=6).map("".join))
+def test_one_look_at_an_events_line_finds_whatever_looking_into_it_finds(text: str) -> None:
+    redactor = Redactor(AWKWARD, environ={})
+    event = SpanStart(span="s1", type="llm", name="n", input=text, attrs={text: [text]})
+    assert redactor.clean(event) == redactor.value(event)

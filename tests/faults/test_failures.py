@@ -49,9 +49,8 @@ def test_a_child_that_fails_is_an_exception_in_its_parents_code() -> None:
     def act(prompt: Prompt) -> str | Reply:
         if "be a child" in prompt.inputs["variables_info"]:
             return refused_key()
-        return rlm_action(
-            "-", "try:\n    sub_rlm('be a child')\nexcept Exception as error:\n    SUBMIT(answer=repr(error))"
-        )
+        cell = "try:\n    sub_rlm('be a child')\nexcept Exception as error:\n    SUBMIT(answer=repr(error))"
+        return rlm_action("-", cell)
 
     with model(rlm_action=act) as (_, lm):
         run = fleet.run("What?", context=CONTEXT, lm=lm, mode="rlm_only")

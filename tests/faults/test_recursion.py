@@ -40,9 +40,8 @@ def test_parents_waiting_for_children_on_every_level_never_deadlock() -> None:
 def test_a_child_is_a_fork_of_its_parent_and_has_its_variables() -> None:
     def act(prompt: Prompt) -> str:
         child = "be a child" in prompt.inputs["variables_info"]
-        return rlm_action(
-            "-", "SUBMIT(answer=made)" if child else "made = 'before'\nSUBMIT(answer=sub_rlm('be a child'))"
-        )
+        parent = "made = 'before'\nSUBMIT(answer=sub_rlm('be a child'))"
+        return rlm_action("-", "SUBMIT(answer=made)" if child else parent)
 
     with model(rlm_action=act) as (_, lm):
         run = fleet.run("What?", context=CONTEXT, lm=lm, mode="rlm_only")
@@ -52,7 +51,8 @@ def test_a_child_is_a_fork_of_its_parent_and_has_its_variables() -> None:
 
 def test_dspy_inside_the_sandbox_is_no_further_door_to_a_model() -> None:
     cell = (
-        "try:\n    import dspy\n    dspy.Predict('question -> answer')(question='why')\n    SUBMIT(answer='it answered')\n"
+        "try:\n    import dspy\n    dspy.Predict('question -> answer')(question='why')\n"
+        "    SUBMIT(answer='it answered')\n"
         "except Exception as error:\n    SUBMIT(answer='refused')"
     )
     run, server = submitted(cell, budget=5)

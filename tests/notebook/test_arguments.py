@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 from IPython.core.error import UsageError
 
+from fleet_rlm.core.budget import Budget
 from fleet_rlm.notebook.arguments import (
     MODES,
     SANDBOXES,
@@ -30,7 +31,7 @@ def test_an_empty_line_leaves_every_decision_to_the_engine() -> None:
 
 
 def test_every_option_is_read() -> None:
-    line = "--with a,b -o out --model m --sub-model s --budget 40 --usd 0.5 --timeout 90 --depth 0 --mode rlm_only"
+    line = "--with a,b -o out --model m --sub-model s --budget 40 --usd 0.5 --timeout 90 --depth 0 --mode rlm_only --concurrency 4"
     assert parse(f"{line} --sandbox process --plan --quiet --detach") == Arguments(
         context=("a,b",),
         output="out",
@@ -40,6 +41,7 @@ def test_every_option_is_read() -> None:
         usd=0.5,
         timeout=90.0,
         depth=0,
+        concurrency=4,
         mode="rlm_only",
         sandbox="process",
         plan=True,
@@ -74,6 +76,7 @@ def test_a_word_keeps_what_stands_in_quotation_marks_together() -> None:
         ("--budget 0", "--budget needs a whole number of at least 1, not '0'"),
         ("--budget 1.5", "--budget needs a whole number of at least 1, not '1.5'"),
         ("--depth -1", "--depth needs a whole number of at least 0, not '-1'"),
+        ("--concurrency 0", "--concurrency needs a whole number of at least 1, not '0'"),
         ("--usd 0", "--usd needs a number above 0, not '0'"),
         ("--timeout nan", "--timeout needs a number above 0, not 'nan'"),
         ("--timeout inf", "--timeout needs a number above 0, not 'inf'"),
@@ -118,3 +121,8 @@ def test_the_choices_are_those_of_the_engine() -> None:
 
     assert get_args(Mode) == MODES
     assert set(NAMES) == set(SANDBOXES)
+
+
+def test_the_help_says_what_each_depth_allows() -> None:
+    assert "0 allows no sub-calls, 1 sub-queries (llm_query), 2 (the default) sub-RLMs" in options()["depth"].help
+    assert Budget().depth == 2

@@ -32,6 +32,7 @@ def tab(shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_options(tab: Tab) -> None:
     assert tab("%%fleet --m") == ["--mode", "--model"]
     assert tab("%%fleet --with logs --bu") == ["--budget"]
+    assert tab("%%fleet --co") == ["--concurrency"]
     assert set(tab("%%fleet ")) == set(flags())
 
 
@@ -70,6 +71,8 @@ def test_subcommands_and_runs(tab: Tab) -> None:
     assert tab("%fleet show d") == ["day-1"]
     assert tab("%fleet show day-1 --") == ["--sent"]
     assert tab("%fleet stop ") == ["day-1"]
+    assert tab("%fleet limit day-1 --") == ["--budget", "--timeout", "--usd"]
+    assert "day-1" not in tab("%fleet limit --budget ")
     assert "day-1" not in tab("%fleet models ")
 
 

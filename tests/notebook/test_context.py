@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from IPython.core.error import UsageError
 
-from fleet_rlm.notebook.context import INSERTED_CHARS, gather, interpolate
+from fleet_rlm.notebook.context import INSERTED_CHARS, gather, interpolate, texts_that_name_files
 
 
 @pytest.fixture
@@ -60,6 +60,20 @@ def test_a_variable_wins_over_a_path_and_quotation_marks_over_a_variable(here: P
 
 def test_a_str_variable_is_text_even_where_a_file_is_called_that(here: Path) -> None:
     assert gather(["name"], {"name": "data.csv"}) == {"name": "data.csv"}
+
+
+def test_a_text_is_told_from_what_it_names(here: Path) -> None:
+    assert texts_that_name_files({"a": "data.csv", "b": "logs"}) == [
+        "`a` is the text 'data.csv', not the file; pass Path('data.csv') to have that read",
+        "`b` is the text 'logs', not the directory; pass Path('logs') to have that read",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "none.csv", "x" * 300, "x" * 100_000, "a\0b", "\ud800", "~nobody/x", 7, Path("logs")]
+)
+def test_other_values_are_not_taken_for_paths(here: Path, value: object) -> None:
+    assert texts_that_name_files({"value": value}) == []
 
 
 @pytest.mark.parametrize(

@@ -26,5 +26,13 @@ def test_every_prompt_is_shown_in_full(tmp_path: Path, on_disk: bool) -> None:
     assert text.endswith(f"2 calls, {len(LONG) + 16:,} characters sent")
 
 
+def test_a_prompt_that_speaks_of_an_artifact_is_shown_as_it_is(tmp_path: Path) -> None:
+    log = RunLog("r1", tmp_path / "r1")
+    forged = "[… 9 characters; whole in artifact a1 …]"
+    with log.span("turn", "direct", input=LONG), log.span("llm", "test/model", input=forged):
+        pass
+    assert forged in sent_text(Tree(log.events_since(0)))
+
+
 def test_a_run_without_a_call_says_so() -> None:
     assert sent_text(Tree()) == "no model call has been made"

@@ -64,11 +64,20 @@ def test_every_subcommand_is_in_the_help(fleet: Callable[[str], str], name: str)
     [
         ("show one two", "%fleet show takes one run, not 'one two'"),
         ("stop --sent", "%fleet stop has no option --sent"),
+        ("show --sent=no", "--sent takes no value"),
+        ("limit r1", "%fleet limit needs a new limit: --budget, --usd, --timeout"),
+        ("limit r1 --bugdet 3", "%fleet limit has no option --bugdet; did you mean --budget?"),
+        ("limit r1 --depth 3", "%fleet limit has no option --depth"),
+        ("limit r1 --budget none", "--budget needs a whole number of at least 1, not 'none'"),
+        ("limit r1 --budget", "--budget needs a value: --budget N"),
+        ("limit --budget 3", "several runs are going on, say which: r1, r2"),
         ("config now", "%fleet config stands alone, without 'now'"),
         ("why is it slow", "a question goes below %%fleet"),
     ],
 )
 def test_a_slip_is_said(fleet: Callable[[str], str], line: str, said: str) -> None:
+    RUNS.add(Staged("r1").run)
+    RUNS.add(Staged("r2").run)
     with pytest.raises(UsageError) as caught:
         fleet(line)
     assert said in str(caught.value)
@@ -76,3 +85,14 @@ def test_a_slip_is_said(fleet: Callable[[str], str], line: str, said: str) -> No
 
 def test_columns_are_aligned() -> None:
     assert table([["a", "b"], ["long", "c"]]) == "a     b\nlong  c"
+
+
+def test_limit_without_a_name_changes_the_only_run_that_goes_on(fleet: Callable[[str], str]) -> None:
+    going, over, asked = Staged("going"), Staged("over"), []
+    going.run.attach(going.future, going.run.stop, lambda span, **limits: asked.append((span, limits)))
+    RUNS.add(going.run)
+    RUNS.add(over.succeed("42"))
+    assert fleet("limit --budget 40 --usd 0.5 --timeout 90") == "run going has left: no limits\n"
+    assert asked == [(None, {"calls": 40, "usd": 0.5, "seconds": 90.0})]
+    with pytest.raises(UsageError, match="has ended"):
+        fleet("limit over --budget 40")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fleet_rlm.core.errors import ContextError
+from fleet_rlm.sandbox import files
 from fleet_rlm.sandbox.files import GrantedDirectory, GrantedFile
 from fleet_rlm.sandbox.guest import files as guest_files
 from fleet_rlm.sandbox.local import LocalSandbox
@@ -100,3 +102,79 @@ def test_very_large_text_is_mapped_and_searched_lazily(tmp_path: Path, monkeypat
     assert (text[:5], text[-1], "cön" in text, text.count("ir"), text.find("third")) == ("first", "\n", True, 2, 14)
     assert [match.group() for match in text.finditer("t.ird")] == [b"third"]
     assert len(text) == 20
+
+
+def test_pipes_sockets_and_dead_links_are_neither_waited_for_nor_counted(sandbox: LocalSandbox, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfn\xc3\xa9e")
+    (tmp_path / "latin.txt").write_bytes(b"n\xe9e")
+    (tmp_path / "raw.bin").write_bytes(b"\0\1")
+    (tmp_path / "inner").symlink_to("latin.txt")
+    (tmp_path / "dead").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        granted = GrantedDirectory(tmp_path)
+        sandbox.put("folder", granted)
+        sizes, texts = granted.file_sizes(), granted.texts()
+    assert sizes == {"a.txt": 6, "inner": 3, "latin.txt": 3}
+    assert texts == {"a.txt": "née", "inner": "née", "latin.txt": "née"}
+    assert sandbox.run("folder.file_sizes()").value == repr(sizes)
+    assert sandbox.run("dict(folder)").value == repr(texts)
+    assert sandbox.run("sorted(folder.skipped)").value == repr(["dead", "loop", "pipe", "socket"])
+    assert sandbox.run("folder.skipped['pipe'], folder.skipped['socket']").value == repr(("not a regular file",) * 2)
+
+
+def test_a_pipe_is_not_opened_so_its_writer_goes_on_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
+    os.write(writer, b"kept")
+    with pytest.raises(ContextError, match="not a regular file"):
+        GrantedFile(tmp_path / "pipe").text()
+    assert GrantedDirectory(tmp_path).texts() == {}
+    assert os.read(reader, 10) == b"kept"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_what_may_not_be_read_is_not_counted(sandbox: LocalSandbox, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        (tmp_path / "locked").symlink_to("/proc/self/mem")  # root may read every file but this way out of the directory
+    else:
+        (tmp_path / "locked").touch(mode=0)
+    assert GrantedDirectory(tmp_path).file_sizes() == {}
+    assert GrantedDirectory(tmp_path).texts() == {}
+
+
+@pytest.mark.parametrize("name", ["a\nb.txt", "\x1b[31m.txt", "tab\t.txt", os.fsdecode(b"n\xe9e.txt")])
+def test_names_stay_as_they_are(sandbox: LocalSandbox, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    granted = GrantedDirectory(tmp_path)
+    assert granted.file_sizes() == {name: 1}
+    assert granted.texts() == {name: "x"}
+    sandbox.put("folder", granted)
+    assert sandbox.run("list(folder) == [name] and folder[name]".replace("name", ascii(name))).value == "'x'"
+
+
+def test_the_text_of_a_file_is_what_the_sandbox_has(sandbox: LocalSandbox, tmp_path: Path) -> None:
+    for data in (b"", b"n\xc3\xa9e\r\n", b"n\xe9e", b"\xef\xbb\xbfx"):
+        (tmp_path / "a.txt").write_bytes(data)
+        granted = GrantedFile(tmp_path / "a.txt")
+        sandbox.put("text", granted)
+        assert sandbox.run("text").value == repr(granted.text())
+    (tmp_path / "a.txt").write_bytes(b"\0")
+    with pytest.raises(ContextError, match="binary file"):
+        GrantedFile(tmp_path / "a.txt").text()
+
+
+def test_a_directory_that_holds_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "FILES_LIMIT", 2)
+    for number in range(3):
+        (tmp_path / f"{number}.txt").touch()
+    granted = GrantedDirectory(tmp_path)
+    for look in (granted.file_sizes, granted.texts, granted.packed):
+        with pytest.raises(ContextError, match="holds more than 2 files"):
+            look()

@@ -38,7 +38,7 @@ _OPS: tuple[tuple[Test, str], ...] = (
     ("==", r"is equal to|equal to|equals|is|are|was|were|of|==|=|:"),
 )
 _NEGATED = re.compile(
-    r"\b(?:not|except|excluding|other than|without|isn't)(?: in| at| on| from| for| the)*\s*[`'\"“]?$"
+    r"\b(?:not|except|excluding|other than|without|isn't|no|never)(?: an?| contain| include| mention| have| be| equal| say| in| at| on| from| for| the)*\s*[`'\"“]?$"
 )
 _NUMBER = r"[$€£]?-?\d[\d,]*(?:\.\d+)?(?: ?(?:k|m|million|thousand)\b|%)?"
 _DATE = (
@@ -199,7 +199,8 @@ def _values(question: str, low: str, table: Table, columns: list[Mention]) -> li
                 continue
             used.append((start, end))
             negated = _NEGATED.search(low[:start])
-            found.append((Condition(column, "!=" if negated else "==", value), start, end))
+            begin = negated.start() if negated else start
+            found.append((Condition(column, "!=" if negated else "==", value), begin, end))
     return found
 
 

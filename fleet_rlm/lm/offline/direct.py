@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from types import NoneType
 from typing import Any
 
 from fleet_rlm.lm.offline import guest_reports as reports
@@ -15,7 +16,7 @@ from fleet_rlm.lm.offline import text_cells
 from fleet_rlm.lm.offline.extraction import extract
 from fleet_rlm.lm.offline.guest_tables import rows_of_text
 from fleet_rlm.lm.offline.schema import Seen, phrases
-from fleet_rlm.lm.offline.table_rows import Row, evaluate, table_of
+from fleet_rlm.lm.offline.table_rows import Row, evaluate, read_frame, table_of
 from fleet_rlm.lm.offline.text_question import TextQuestion, enough, key_weights
 from fleet_rlm.lm.offline.wording import labelled, refusal
 from fleet_rlm.lm.offline.words import sections
@@ -23,25 +24,38 @@ from fleet_rlm.lm.offline.work import choose
 
 _BLOCK = re.compile(r"^`(\w+)`:\n", re.MULTILINE)
 _FILE = re.compile(r"^--- (\S.*)\n", re.MULTILINE)
+_FIGURE = (int, float, NoneType)
+
+NO_DATA = "(no data was given)"
+"""What the agent writes where there is no context."""
 
 
 def answer(question: str, context: str) -> str:
     """The labelled answer, or the refusal."""
+    if context.strip() in ("", NO_DATA):
+        return refusal("No data was given with the question.")
     seen, docs, rows = Seen(), [], {}
     for name, text in _blocks(context):
-        value = _value(text)
-        records = _records(value)
-        if records:
+        frame = read_frame(text)
+        value = _value(text) if frame is None else None
+        columns, records = frame or ([], _records(value))
+        if records or frame is not None:
             rows[name] = records
-            seen.tables.append(table_of(name, records, phrases(question)))
-        found = _documents(name, value)
-        docs += found
-        seen.texts += [name] if found else []
+            seen.tables.append(table_of(name, records, phrases(question), columns))
+        if frame is None and (isinstance(value, str) or not records or _are_texts(value)):
+            found = _documents(name, value)
+            docs += found
+            seen.texts += [name] if found else []
     chosen = choose(question, seen)
+    if isinstance(chosen, str):
+        return refusal(chosen)
     if isinstance(chosen, tuple):
         reading, table = chosen
         return labelled(evaluate(reading, rows[table.name]))
-    return refusal() if chosen is None else _answer_texts(chosen, question, docs)
+    try:
+        return _answer_texts(chosen, question, texts.only(docs, chosen.files) if chosen.files else docs)
+    except ValueError as error:
+        return refusal(f"{str(error).capitalize()}.")
 
 
 def _blocks(context: str) -> list[tuple[str, str]]:
@@ -52,8 +66,10 @@ def _blocks(context: str) -> list[tuple[str, str]]:
 def _value(text: str) -> Any:
     """A Python or JSON literal as what it is; anything else stays text."""
     if text[:1] in "[{(" and text[:1]:
+        # An array's numbers are written as Python does, and `nan` is no literal.
+        plain = text if re.search(r"['\"]", text) else re.sub(r"\bnan\b", "None", text)
         try:
-            return ast.literal_eval(text)
+            return ast.literal_eval(plain)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return text
     return text
@@ -68,7 +84,17 @@ def _records(value: Any) -> list[Row]:
         return rows_of_text("\n".join(value))
     if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
         return [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
+    if isinstance(value, list) and value and all(isinstance(cell, _FIGURE) for cell in value):
+        return [{"value": cell} for cell in value]
+    if isinstance(value, list) and value and all(isinstance(row, list) and row for row in value):
+        even = len({len(row) for row in value}) == 1
+        if even and all(isinstance(cell, _FIGURE) for row in value for cell in row):
+            return [{f"column_{at}": cell for at, cell in enumerate(row)} for row in value]
     return []
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
 def _documents(name: str, value: Any) -> list[tuple[str, str]]:
@@ -107,8 +133,8 @@ def _answer_texts(question: TextQuestion, task: str, docs: list[tuple[str, str]]
 
 
 def _hits(question: TextQuestion, docs: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    if question.together:
-        docs = [doc for doc in docs if all(re.search(one, doc[1]) for one in question.patterns())]
     if text_cells.by_statement(question):
         return texts.calls(docs, list(question.terms))
+    if not question.simple:
+        return texts.select(docs, question.needed(), question.excluded(), question.whole)
     return texts.search(docs, question.pattern())

@@ -21,18 +21,23 @@ def figure(value: Any) -> str:
     return str(int(number)) if number.is_integer() else f"{number:.4f}".rstrip("0")
 
 
+def rows_of(count: int) -> str:
+    """`1 row`, `2 rows`."""
+    return "1 row" if count == 1 else f"{count} rows"
+
+
 def report_single(value: Any, name: str, kept: int, total: int, reading: str) -> str:
     """One figure with the rows it stands on."""
     if kept == 0:
-        return f"0: no row fits ({total} rows in all).\nRead as: {reading}."
-    head = f"{figure(value)} rows" if name == "count" else f"{figure(value)} ({name})"
-    return f"{head}, from {kept} of {total} rows.\nRead as: {reading}."
+        return f"0: no row fits ({rows_of(total)} in all).\nRead as: {reading}."
+    head = rows_of(int(value)) if name == "count" else f"{figure(value)} ({name})"
+    return f"{head}, from {kept} of {rows_of(total)}.\nRead as: {reading}."
 
 
 def report_share(kept: int, total: int, reading: str) -> str:
     """A share in percent with both counts."""
     share = figure(100 * kept / total) + "%" if total else "missing"
-    return f"{share}: {kept} of {total} rows.\nRead as: {reading}."
+    return f"{share}: {kept} of {rows_of(total)}.\nRead as: {reading}."
 
 
 def report_groups(
@@ -42,7 +47,7 @@ def report_groups(
     if not results:
         return f"No row fits.\nRead as: {reading}."
     word = "lowest" if rising else "highest"
-    lines = [f"- {key}: {figure(value)} ({rows} rows)" for key, value, rows in results]
+    lines = [f"- {key}: {figure(value)} ({rows_of(rows)})" for key, value, rows in results]
     best = figure(results[0][1])
     if top == 1:
         ties = [str(key) for key, value, _ in results if figure(value) == best]
@@ -75,4 +80,4 @@ def report_rows(rows: list[dict[str, Any]], count: int, head: str, reading: str)
     """The rows themselves, at most twenty of them."""
     lines = ["- " + ", ".join(f"{key}={figure(value)}" for key, value in row.items()) for row in rows[:20]]
     more = [f"- and {count - len(lines)} more"] if count > len(lines) else []
-    return "\n".join([head or f"{count} rows:", *lines, *more, f"\nRead as: {reading}."])
+    return "\n".join([head or f"{rows_of(count)}:", *lines, *more, f"\nRead as: {reading}."])

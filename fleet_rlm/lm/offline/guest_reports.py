@@ -9,6 +9,11 @@ import re
 from typing import Any
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 line`, `2 lines`, `0 matches`: the number with its plural noun, or the singular of it."""
+    return f"{count} {noun}" if count != 1 else f"1 {noun.removesuffix('es') if noun == 'matches' else noun.removesuffix('s')}"
+
+
 def quote(hits: list[dict[str, Any]], most: int, total: int) -> str:
     """The first `most` hits as evidence lines, and how many of the `total` are not shown."""
     lines = [f"- {hit['file']}:{hit['line']}: {hit['text']}" for hit in hits[:most]]
@@ -21,8 +26,10 @@ def report_count(
     """How many lines, matches or documents, with the documents that hold most of them."""
     lines, times = sum(entry[0] for entry in counts.values()), sum(entry[1] for entry in counts.values())
     first = {"files": len(counts), "times": times}.get(unit, lines)
-    counted = {"files": f"{noun} mention", "times": "matches of"}.get(unit, "lines mention")
-    text = f"{first} {counted} {what} ({times} matches on {lines} lines in {len(counts)} {noun})."
+    verb = "of" if unit == "times" else "mentions" if first == 1 else "mention"
+    head = counted(first, {"files": noun, "times": "matches"}.get(unit, "lines"))
+    held = f"{counted(times, 'matches')} on {counted(lines, 'lines')} in {counted(len(counts), noun)}"
+    text = f"{head} {verb} {what} ({held})."
     if each or unit == "files":
         column = 1 if unit == "times" else 0
         order = sorted(counts.items(), key=lambda item: (-item[1][column], item[0]))
@@ -38,17 +45,20 @@ def report_where(counts: dict[str, list[int]], hits: list[dict[str, Any]], what:
     for hit in hits:
         firsts.setdefault(hit["file"], hit)
     lines = [
-        f"- {name} ({counts[name][0]} lines)"
+        f"- {name} ({counted(counts[name][0], 'lines')})"
         + (f": line {firsts[name]['line']}: {firsts[name]['text']}" if name in firsts else "")
         for name in sorted(counts)
     ]
-    return f"{len(counts)} {noun} mention {what}:\n" + "\n".join(lines[:200])
+    verb = "mentions" if len(counts) == 1 else "mention"
+    return f"{counted(len(counts), noun)} {verb} {what}:\n" + "\n".join(lines[:200])
 
 
 def report_quotes(counts: dict[str, list[int]], hits: list[dict[str, Any]], what: str, most: int) -> str:
     """The matching lines themselves."""
     total = sum(entry[0] for entry in counts.values())
-    return f"{total} lines mention {what}:\n{quote(hits, most, total)}" if total else f"No line mentions {what}."
+    verb = "mentions" if total == 1 else "mention"
+    head = f"{counted(total, 'lines')} {verb} {what}:"
+    return f"{head}\n{quote(hits, most, total)}" if total else f"No line mentions {what}."
 
 
 def report_rank(counts: dict[str, list[int]], what: str, noun: str, top: int, rising: bool) -> str:
@@ -56,7 +66,7 @@ def report_rank(counts: dict[str, list[int]], what: str, noun: str, top: int, ri
     if not counts:
         return f"None of the {noun} mentions {what}."
     order = sorted(counts.items(), key=lambda item: (item[1][1] if rising else -item[1][1], item[0]))
-    lines = [f"- {name}: {entry[1]} matches on {entry[0]} lines" for name, entry in order[:top]]
+    lines = [f"- {name}: {counted(entry[1], 'matches')} on {counted(entry[0], 'lines')}" for name, entry in order[:top]]
     word = "fewest" if rising else "most"
     head = f"{order[0][0]} has the {word} matches of {what}: {order[0][1][1]}." if top == 1 else ""
     rest = lines if top > 1 else [f"- next: {name}: {entry[1]}" for name, entry in order[1:4]]
@@ -68,15 +78,16 @@ def report_sizes(docs: list[tuple[str, str]], by: str, top: int, rising: bool) -
     sizes = [(len(text.splitlines()) if by == "lines" else len(text), name) for name, text in docs]
     sizes.sort(key=lambda item: (item[0] if rising else -item[0], item[1]))
     word = ("fewest" if rising else "most") + f" {by}"
-    lines = [f"- {name}: {size} {by}" for size, name in sizes[: max(top, 3)]]
-    head = f"{sizes[0][1]} has the {word}: {sizes[0][0]} {by}." if top == 1 else f"The {top} with the {word}:"
+    lines = [f"- {name}: {counted(size, by)}" for size, name in sizes[: max(top, 3)]]
+    head = f"{sizes[0][1]} has the {word}: {counted(sizes[0][0], by)}." if top == 1 else f"The {top} with the {word}:"
     return "\n".join([head, *lines])
 
 
 def report_totals(docs: list[tuple[str, str]]) -> str:
     """How many documents, lines and characters there are."""
     lines = sum(len(text.splitlines()) for _, text in docs)
-    return f"{len(docs)} documents, {lines} lines, {sum(len(text) for _, text in docs)} characters."
+    characters = sum(len(text) for _, text in docs)
+    return f"{counted(len(docs), 'documents')}, {counted(lines, 'lines')}, {counted(characters, 'characters')}."
 
 
 def readings(replies: list[str], count: int) -> list[str]:
@@ -101,10 +112,11 @@ def report_readings(hits: list[dict[str, Any]], values: list[str], what: str, no
         shown = [row for row in stated[name] if row[0]]
         lines += [f"    {name}:{hit['line']}: `{hit['text']}`" for _, hit in shown[:3]]
         lines += [f"    and {len(shown) - 3} more"] if len(shown) > 3 else []
-    head = f"{len(stated)} {noun} with {what} state the {attribute}:"
+    verb = "states" if len(stated) == 1 else "state"
+    head = f"{counted(len(stated), noun)} with {what} {verb} the {attribute}:"
     if not stated:
         head = f"No {attribute} is stated with {what}."
-    tail = f"\n\n{len(silent)} more {noun} have {what} but state no {attribute}: {', '.join(silent[:20])}"
+    tail = f"\n\n{counted(len(silent), f'more {noun}')} with {what} but no {attribute}: {', '.join(silent[:20])}"
     return "\n".join([head, *lines]) + (tail if silent else "")
 
 

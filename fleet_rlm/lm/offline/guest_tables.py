@@ -54,15 +54,24 @@ def as_table(value: Any) -> Any:
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
-        return value.reset_index() if value.index.name else value
+        named = value.index.name and value.index.name not in value.columns
+        return tidy(value.reset_index() if named else value)
     if isinstance(value, pd.Series):
-        return value.rename(value.name or "value").to_frame()
+        return tidy(value.rename("value" if value.name is None else str(value.name)).to_frame())
     if hasattr(value, "to_pandas"):
-        return value.to_pandas()
+        return tidy(value.to_pandas())
     if type(value).__name__ == "ndarray":
-        wide = value.reshape(len(value), -1)
-        names = [f"column_{index}" for index in range(wide.shape[1])]
-        return pd.DataFrame(wide, columns=names if len(names) > 1 else ["value"])
+        if value.dtype.names:
+            if value.ndim != 1 or any(value[name].ndim > 1 for name in value.dtype.names):
+                raise ValueError("an array of records in several dimensions is no table")
+            return tidy(pd.DataFrame({name: value[name].astype(native(value[name].dtype)) for name in value.dtype.names}))
+        if value.ndim == 0:
+            raise ValueError("an array without dimensions is one value, no table")
+        width = 1
+        for size in value.shape[1:]:
+            width *= size
+        names = [f"column_{index}" for index in range(width)] if value.ndim > 1 else ["value"]
+        return pd.DataFrame(value.astype(native(value.dtype)).reshape(len(value), width), columns=names)
     if isinstance(value, str):
         sample = value[:20_000].rpartition("\n")[0] or value
         value = rows_of_text(value) if rows_of_text(sample) else []
@@ -79,6 +88,40 @@ def as_table(value: Any) -> Any:
     else:
         return None
     return typed(table)
+
+
+def native(dtype: Any) -> Any:
+    """The dtype in this machine's byte order: pandas computes in no other."""
+    return dtype.newbyteorder("=") if getattr(dtype, "byteorder", "=") in ("<", ">") else dtype
+
+
+def told_apart(names: list[str]) -> list[str]:
+    """The names, equal ones numbered from the left: `a #1`, `a #2`."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(f"{name} #{seen[name]}" if names.count(name) > 1 else name)
+    return found
+
+
+def tidy(table: Any) -> Any:
+    """The frame with columns of distinct text names, native numbers, and text cells that can be written out."""
+    table = table.copy(deep=False)
+    levels = [name if isinstance(name, tuple) else (name,) for name in table.columns]
+    table.columns = told_apart([" ".join(str(part) for part in parts if str(part)) for parts in levels])
+    lone = re.compile(r"[\ud800-\udfff]")
+    for name in table.columns:
+        column = table[name]
+        if getattr(column.dtype, "byteorder", "=") in ("<", ">"):
+            table[name] = column.astype(native(column.dtype))
+        elif column.dtype == object:
+            broken = column.map(lambda item: isinstance(item, str) and not item.isascii() and bool(lone.search(item)))
+            if broken.any():
+                table[name] = column.map(
+                    lambda item: item.encode("utf-8", "backslashreplace").decode() if isinstance(item, str) else item
+                )
+    return table
 
 
 def typed(table: Any) -> Any:

@@ -51,6 +51,38 @@ def search(docs: list[tuple[str, str]], pattern: str) -> list[dict[str, Any]]:
     return hits
 
 
+def select(docs: list[tuple[str, str]], needed: list[str], barred: list[str], whole: bool) -> list[dict[str, Any]]:
+    """Hits where every needed pattern and no barred one matches, in the line or, if `whole`, in the document.
+
+    With nothing needed a hit is any line, or the first line of the document, without matches.
+    """
+    wants, bars = [re.compile(one) for one in needed], [re.compile(one) for one in barred]
+
+    def fits(text: str) -> bool:
+        return all(one.search(text) for one in wants) and not any(one.search(text) for one in bars)
+
+    if whole:
+        kept = [doc for doc in docs if fits(doc[1])]
+        if needed:
+            return search(kept, "|".join(needed))
+        return [{"file": name, "line": 1, "text": line_at(text, 0, 0), "times": 0} for name, text in kept]
+    hits = []
+    for name, text in docs:
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):
+            if fits(line):
+                times = [sum(1 for _ in one.finditer(line)) for one in wants]
+                hits.append({"file": name, "line": number, "text": line_at(line, 0, 0), "times": sum(times)})
+    return hits
+
+
+def only(docs: list[tuple[str, str]], names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The documents whose names end in one of `names`; a single document needs no name."""
+    found = [doc for doc in docs if doc[0].lower().endswith(names)]
+    if not found and len(docs) > 1:
+        raise ValueError(f"no document is named {' or '.join(names)}")
+    return found or docs
+
+
 def dotted(node: ast.AST) -> str:
     """`a.b.c` for a chain of attributes, else an empty text."""
     if isinstance(node, ast.Attribute):

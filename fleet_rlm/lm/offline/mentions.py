@@ -6,12 +6,14 @@ A whole name wins over a part of one. A part counts when it belongs to one colum
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fleet_rlm.lm.offline.schema import Table
 from fleet_rlm.lm.offline.words import STOPWORDS, name_words, singular, vocabulary, words
 
 _UNITS = vocabulary("ms s sec second seconds us ns min h usd eur gbp kb mb gb byte pct percent id at ts on no nr num")
+_COLUMN = re.compile(r"\bcolumns?\s+[`'\"]?$", re.IGNORECASE)
 _TIME_WORDS = frozenset({"date", "time", "timestamp", "day"})
 
 
@@ -35,6 +37,8 @@ def find_columns(question: str, table: Table) -> list[Mention]:
             spoken: list[str] = []
             for last in range(first, len(said)):
                 spoken += parts[last]
+                if spoken == name and "".join(name).isdigit() and not _COLUMN.search(question[: said[first].start]):
+                    continue  # `top 3` names no column 3
                 if spoken == name:
                     found.append((3, first, last, column))
                 elif len(name) > 1 and spoken == [part for part in name if part not in _UNITS]:

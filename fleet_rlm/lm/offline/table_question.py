@@ -1,8 +1,8 @@
 """What a question asks of one table: conditions, measure, groups, order. Read by rules against the table's columns.
 
 `read_table_question` returns None unless the question's words are accounted for: columns, values, figures of speech it
-knows. Words it could not place are kept as `unused` and shown with the answer; where they would have narrowed a bare
-count, the question is refused instead.
+knows. A word it could not place refuses the question, for it may have narrowed it; only a verb beside a condition is
+kept as `unused` and shown with the answer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _MOST = re.compile(
     r"\b(?:most|highest|largest|biggest|greatest|maximum|max|top|best|longest|slowest|latest|heaviest|dearest)\b"
 )
 _LEAST = re.compile(r"\b(?:least|lowest|smallest|fewest|minimum|min|bottom|worst|shortest|fastest|cheapest|rarest)\b")
+_BY_COUNT = re.compile(r"\b(?:(?:most|least) (?:common|frequent|often)|rarest|top|bottom|fewest|(?<!is the )most [a-z]+)\b")
 _YES_NO = re.compile(r"\s*(?:is|are|do|does|did|was|were|can|could|has|have|should|will)\b")
 _BUCKETS = {
     "daily": "day",
@@ -112,9 +113,15 @@ def read_table_question(question: str, table: Table) -> TableQuestion | None:
     used = {*by, measure, time, *(one.column for one in conditions)}
     placed = [one for one in columns if one.column in used]
     unused = unused_words(question, table, placed, taken, base.top)
-    if len(unused) > 3 or not _is_whole(how, measure, base, unused):
+    if _narrowing(unused, base) or not _is_whole(how, measure, base, unused):
         return None
     return replace(base, how=how, measure="" if how == "count" else measure, top=top, unused=tuple(unused))
+
+
+def leftover(question: str, table: Table) -> list[str]:
+    """The words that nothing in this table explains: why a question was refused."""
+    columns = find_columns(question, table)
+    return unused_words(question, table, columns, read_conditions(question, table, columns)[1], _top(question.lower()))
 
 
 def _figure(low: str, base: TableQuestion, free: list[Mention], table: Table) -> tuple[How, str] | None:
@@ -135,12 +142,13 @@ def _figure(low: str, base: TableQuestion, free: list[Mention], table: Table) ->
 
 
 def _is_whole(how: How, measure: str, base: TableQuestion, unused: list[str]) -> bool:
-    """Whether nothing is missing: a count must not drop a word that might have narrowed it."""
-    # `failed with status 500`: a verb beside a condition adds nothing.
-    narrowing = [word for word in unused if not (base.where and word.endswith("ed"))]
-    if how in ("count", "share", "nunique") and narrowing:
-        return False
+    """Whether something is asked that rows can answer."""
     return bool(measure or base.grouped or base.where) or (how == "count" and not unused)
+
+
+def _narrowing(unused: list[str], base: TableQuestion) -> list[str]:
+    """The words that may narrow the question; `failed with status 500`: a verb beside a condition adds nothing."""
+    return [word for word in unused if not (base.where and word.endswith("ed"))]
 
 
 def _quantile(low: str) -> float:
@@ -212,7 +220,7 @@ def _default(low: str, measure: str, base: TableQuestion) -> How | None:
     if listed and re.search(r"\b(?:rows?|records?|entries)\b", low):
         return "rows"
     if not measure:
-        return "count" if base.ranked and base.grouped else None
+        return "count" if base.ranked and base.grouped and _BY_COUNT.search(low) else None
     if base.grouped:
         total = re.search(r"\bmost\b|\bleast\b", low) or _ADDITIVE.search(measure.lower())
         return "sum" if total else "mean"

@@ -6,6 +6,8 @@ column allows it.
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
 import statistics
@@ -15,6 +17,7 @@ from typing import Any
 
 from fleet_rlm.lm.offline.conditions import Condition
 from fleet_rlm.lm.offline.guest_figures import evidence, report_groups, report_rows, report_share, report_single
+from fleet_rlm.lm.offline.guest_tables import told_apart
 from fleet_rlm.lm.offline.reading import in_words, measure_name
 from fleet_rlm.lm.offline.schema import Table
 from fleet_rlm.lm.offline.table_question import TableQuestion
@@ -27,10 +30,24 @@ _FORMATS = {
 }  # fmt: skip
 
 
-def table_of(name: str, rows: list[Row], phrases: list[str]) -> Table:
-    """Type the rows in place and describe them as the look cell would."""
+def read_frame(text: str) -> tuple[list[str], list[Row]] | None:
+    """Columns and rows of a frame or series written with its nameless index, or None for any other text."""
+    if text == '""' or text.startswith('""\n'):  # a frame without columns
+        return [], [{} for _ in text.splitlines()[1:]]
+    if not text.startswith(","):
+        return None
+    head, *cells = list(csv.reader(io.StringIO(text)))
+    index = next((at for at, name in enumerate(head) if name), len(head))
+    if not index < len(head) or any(len(row) != len(head) for row in cells) or any(row[0] == "" for row in cells[:1]):
+        return None  # a header of several lines, or no frame at all
+    columns = [*("#" * (at + 1) for at in range(index)), *told_apart(head[index:])]
+    return columns, [dict(zip(columns, row, strict=True)) for row in cells]
+
+
+def table_of(name: str, rows: list[Row], phrases: list[str], columns: list[str] | None = None) -> Table:
+    """Type the rows in place and describe them as the look cell would; `columns` may name those of no rows."""
     table = Table(name, len(rows))
-    for column in dict.fromkeys(key for row in rows for key in row):
+    for column in columns or dict.fromkeys(str(key) for row in rows for key in row):
         cells = [row.get(column) for row in rows if row.get(column) not in (None, "")]
         kind, convert = _kind(cells)
         for row in rows:

@@ -21,20 +21,23 @@ ITEMS = 400
 """Hits that one child reports in full; counts are always complete."""
 
 
-def search_cell(question: TextQuestion) -> Cell:
-    """Find the lines in this sandbox."""
+def search_cell(question: TextQuestion, *, child: bool = False) -> Cell:
+    """Find the lines in this sandbox. A child's share was limited to the named documents by its parent."""
     body, functions = _search(question)
+    if question.files and not child:
+        body, functions = f"{_narrowed(question)}\n{body}", [*functions, "only"]
     shown = "for hit in hits[:8]:\n    print(f\"{hit['file']}:{hit['line']}: {hit['text'][:160]}\")"
-    code = f"{body}\ncounts = tally(hits)\nprint(len(hits), 'lines in', len(counts), 'documents')\n{shown}"
+    code = f"{body}\ncounts = tally(hits)\nprint('lines:', len(hits), 'documents:', len(counts))\n{shown}"
     thought = (
         f"Search every document for {question.what}." if question.family != "value" else "Rank lines by the words."
     )
     return write_cell("search", thought, code, [*functions, "tally"])
 
 
-def divide_cell(task: str) -> Cell:
+def divide_cell(question: TextQuestion, task: str) -> Cell:
     """Let children search their shares at the same time, and merge what they found."""
-    body = f"""
+    narrowed = _narrowed(question)
+    body = f"""{narrowed}
 task = {FINDINGS + task!r}
 shares = split(docs, {CHILDREN})
 print("shares:", [(len(share), sum(map(len, share.values()))) for share in shares])
@@ -48,7 +51,7 @@ print(len(hits), "findings in", len(counts), "documents")
 for hit in hits[:8]:
     print(f"{{hit['file']}}:{{hit['line']}}: {{hit['text'][:160]}}")
 """
-    return write_cell("divide", "Too much for one pass: children search their shares, I merge.", body, ["split"])
+    return write_cell("divide", "Too much for one pass: children search their shares, I merge.", body, ["split", "only"] if narrowed else ["split"])
 
 
 def findings_cell(question: TextQuestion, submit: str) -> Cell:
@@ -89,6 +92,8 @@ def answer_cell(question: TextQuestion, submit: str, *, read: bool) -> Cell:
     functions = [function]
     if question.family == "read" and read:
         call, functions = f"{call} + unread(counts, hits)", [function, "unread"]
+    if question.files and not needs_search(question):
+        call, functions = f"{call.replace('docs', f'only(docs, {question.files!r})', 1)}", [*functions, "only"]
     body = f"answer = {call}\n{submit}answer + {chr(10) * 2 + LABEL!r})"
     if question.family == "value":
         refused = refusal("No line of the data holds enough of the question's words.")
@@ -115,16 +120,20 @@ def _asked(question: TextQuestion) -> str:
 
 
 def _search(question: TextQuestion) -> tuple[str, list[str]]:
-    narrowed = ""
-    if question.together:
-        narrowed = f"docs = [doc for doc in docs if all(re.search(one, doc[1]) for one in {question.patterns()!r})]\n"
     if question.family == "value":
         return f"hits = best_lines(docs, {key_weights(question)!r}, 8)", ["best_lines"]
     if by_statement(question):
-        return f"{narrowed}hits = calls(docs, {list(question.terms)!r})", ["calls"]
+        return f"hits = calls(docs, {list(question.terms)!r})", ["calls"]
+    found, function = f"search(docs, {question.pattern()!r})", "search"
+    if not question.simple:
+        found, function = f"select(docs, {question.needed()!r}, {question.excluded()!r}, {question.whole})", "select"
     if question.family == "moment":
-        return f"hits = moments(search(docs, {question.pattern()!r}))", ["moments", "search"]
-    return f"{narrowed}hits = search(docs, {question.pattern()!r})", ["search"]
+        return f"hits = moments({found})", ["moments", function]
+    return f"hits = {found}", [function]
+
+
+def _narrowed(question: TextQuestion) -> str:
+    return f"docs = only(docs, {question.files!r})" if question.files else ""
 
 
 def _report(question: TextQuestion, read: bool) -> tuple[str, str]:

@@ -10,27 +10,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fleet_rlm.lm.offline.words import STOPWORDS, code_like, quoted, singular, small_number, vocabulary, words
+from fleet_rlm.lm.offline.text_terms import CODE_VERBS, FILES, Terms, read_terms
+from fleet_rlm.lm.offline.words import STOPWORDS, quoted, singular, small_number, vocabulary, words
 
 Family = Literal["count", "where", "quote", "rank", "size", "totals", "read", "value", "moment"]
 
-_FILES = (
-    "files? modules? documents? docs? scripts? pages? chapters? notes? reports? packages? papers? emails? messages? "
-    "articles? tickets? sources? texts? letters?".replace(" ", "|")
-)
-_MENTION = (
-    r"mention(?:s|ed|ing)?|contain(?:s|ed|ing)?|includ(?:es?|ed|ing)|refer(?:s|red|ring)? to|talk(?:s|ed|ing)? about|"
-    r"discuss(?:es|ed|ing)?|sa(?:ys?|id|ying)|speak(?:s|ing)? of|about|with the words?|match(?:es|ing)?|"
-    r"describ(?:es?|ed|ing)|state?s?|announc(?:es?|ed|ing)|cit(?:es?|ed|ing)|name(?:s|d)?|ha(?:s|ve)|list(?:s|ed)?|"
-    r"occurrences? of|mentions? of|appearances? of|references? to|do(?:es)?"
-)
-_CODE_VERBS = {
-    "import": r"import(?:s|ed|ing)?",
-    "call": r"call(?:s|ed|ing)?|invok(?:es?|ed|ing)",
-    "announce": r"announc(?:es?|ed|ing)|warn(?:s|ed|ing)?|issu(?:es?|ed|ing)|emit(?:s|ted|ting)?",
-    "define": r"defin(?:es?|ed|ing)|implement(?:s|ed|ing)?",
-    "raise": r"rais(?:es?|ed|ing)|throw(?:s|n|ing)?",
-}
 _ATTRIBUTES = (
     "version release date day year month time deadline number amount price cost total code port name author owner "
     "person email address reason value status url link limit size count percentage"
@@ -43,7 +27,6 @@ _NOISE = vocabulary(
     "find quote tell show list give name line lines text data file files context document documents "
     "please exact exactly value stated mentioned number"
 )
-_GENERIC = vocabulary("word words phrase term text line lines character characters mention mentions often")
 
 
 @dataclass(frozen=True)
@@ -52,12 +35,16 @@ class TextQuestion:
 
     family: Family
     terms: tuple[str, ...] = ()
-    exact: bool = True
-    """True for quoted and code-like terms: matched as written. False: whole words, any case, plural or singular."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """The terms in groups: a line, or for questions about documents a document, needs one of every group."""
+    barred: tuple[str, ...] = ()
+    """Terms that must not stand in the line or document."""
+    loose: frozenset[str] = frozenset()
+    """Terms in plain words: whole words, any case, plural or singular. All others are matched as written."""
+    files: tuple[str, ...] = ()
+    """Names of the documents the question is limited to; empty for all."""
     form: str = "text"
     """How a term must stand in program code: text, import, call, announce, define or raise."""
-    together: bool = False
-    """Whether a document must hold all the terms, not just one."""
     unit: Literal["lines", "times", "files"] = "lines"
     each: bool = False
     """Whether figures per document are wanted."""
@@ -68,19 +55,40 @@ class TextQuestion:
     top: int = 1
     rising: bool = False
     """Fewest, smallest or first instead of most, largest or last."""
+    unused: tuple[str, ...] = ()
+    """Words that may narrow the question and that no rule has placed: it must be refused."""
 
     @property
     def what(self) -> str:
-        """The terms as an answer names them."""
-        return (" and " if self.together else " or ").join(f"`{term}`" for term in self.terms)
+        """The terms as an answer names them, e.g. "`a` and `b` but no `c`"."""
+        needed = " and ".join(_either(group) for group in self.groups)
+        barred = f"no {_either(self.barred)}" if self.barred else ""
+        return " but ".join(part for part in (needed, barred) if part)
+
+    @property
+    def simple(self) -> bool:
+        """Whether any one of the terms makes a hit."""
+        return len(self.groups) == 1 and not self.barred
+
+    @property
+    def whole(self) -> bool:
+        """Whether the conditions are on documents, not on lines."""
+        return self.family in ("where", "rank") or self.unit == "files"
 
     def pattern(self) -> str:
-        """The regular expression that finds the terms in their form."""
-        return "|".join(self.patterns())
+        """The regular expression that finds any of the terms in their form."""
+        return "|".join(self.needed())
 
-    def patterns(self) -> list[str]:
-        """One regular expression for each term."""
-        return [_pattern(term, self.form, self.exact) for term in self.terms]
+    def needed(self) -> list[str]:
+        """One regular expression for each group."""
+        return ["|".join(self._pattern(term) for term in group) for group in self.groups]
+
+    def excluded(self) -> list[str]:
+        """One regular expression for each barred term."""
+        return [self._pattern(term) for term in self.barred]
+
+    def _pattern(self, term: str) -> str:
+        return _pattern(term, self.form, term not in self.loose)
 
 
 def read_text_question(question: str) -> TextQuestion | None:
@@ -88,23 +96,35 @@ def read_text_question(question: str) -> TextQuestion | None:
     low = " ".join(question.lower().split())
     if not low or (_REFUSED.search(low) and not quoted(question)):
         return None
-    terms, exact = _terms(question)
-    form = _form(low) if exact else "text"
-    named = re.search(rf"\b(?:{_FILES})\b", low)
+    terms = read_terms(question)
+    found = _family(question, low, terms)
+    if found is None or found.family == "value":
+        return found
+    found = replace(found, files=tuple(terms.files))
+    return replace(found, unused=tuple(dict.fromkeys([*terms.unused, *_unfit(found, low)])))
+
+
+def _family(question: str, low: str, terms: Terms) -> TextQuestion | None:
+    exact = bool(set(terms.texts) - terms.loose)
+    named = re.search(rf"\b(?:{FILES})\b", low)
     noun = f"{named[0].removesuffix('s')}s" if named else "documents"
     rising = bool(re.search(r"\b(?:fewest|least|smallest|shortest|rarest|first|earliest)\b", low))
-    base = TextQuestion("quote", terms, exact, form, noun=noun, top=_top(low), rising=rising)
+    base = TextQuestion(
+        "quote", terms.texts, tuple(map(tuple, terms.groups)), tuple(terms.barred), frozenset(terms.loose),
+        form=_form(low) if exact else "text", noun=noun, top=_top(low), rising=rising,
+    )  # fmt: skip
+    some = bool(terms.texts or terms.barred)
     counted = re.search(r"how many|how often|\bcount\b|number of (?:times|lines|mentions|files|occurrences)", low)
     extreme = re.search(r"\bwhich\b.*\b(?:most|fewest)\b", low)
     sized = re.search(r"\b(?:largest|longest|biggest|smallest|shortest)\b|(?:most|fewest) (?:lines|characters)\b", low)
-    if sized and named and not terms:
+    if sized and named and not some:
         return replace(base, family="size", unit="lines" if "line" in low else "times")
     if counted and not extreme:
-        each = bool(re.search(rf"\b(?:per|by|each|every) (?:{_FILES})\b", low))
-        if terms:
+        each = bool(re.search(rf"\b(?:per|by|each|every) (?:{FILES})\b", low))
+        if some:
             return replace(base, family="count", unit=_unit(low), each=each)
-        return replace(base, family="totals") if re.search(rf"how many (?:{_FILES}|lines|characters)\b", low) else None
-    if not terms:
+        return replace(base, family="totals") if re.search(rf"how many (?:{FILES}|lines|characters)\b", low) else None
+    if not some:
         return _value_question(question, low)
     if named and re.search(r"\b(?:most|fewest|least)\b|\btop \w+", low):
         return replace(base, family="rank")
@@ -114,11 +134,23 @@ def read_text_question(question: str) -> TextQuestion | None:
     if attribute and (named or re.search(r"\bwhich\b.*\bwhich\b|\beach\b", low)):
         return replace(base, family="read", attribute=attribute)
     if named and re.search(r"\b(?:which|what|where|list|find|name|show|in which)\b", low):
-        together = bool(re.search(r"\bboth\b|\ball of\b|[`'\"”] and [`'\"“]", low))
-        return replace(base, family="where", together=together)
+        return replace(base, family="where")
     if re.search(r"\b(?:quote|find|show|list|print|give|lines?|where)\b", low):
         return base
     return _value_question(question, low)
+
+
+def _unfit(found: TextQuestion, low: str) -> list[str]:
+    """Words that the family cannot take account of: several counts at once, or joined terms where matches are counted."""
+    words_left = ["how many ... how many"] if low.count("how many") > 1 else []
+    statements = found.form == "announce" and found.family in ("read", "where")
+    if not found.simple and (found.family == "rank" or statements or (found.family == "count" and found.unit == "times")):
+        words_left += ["not"] * bool(found.barred) + ["and"] * (len(found.groups) > 1)
+    return words_left
+
+
+def _either(terms: tuple[str, ...]) -> str:
+    return " or ".join(f"`{term}`" for term in terms)
 
 
 def key_weights(question: TextQuestion) -> dict[str, float]:
@@ -139,12 +171,14 @@ def enough(question: TextQuestion) -> float:
 
 def _value_question(question: str, low: str) -> TextQuestion | None:
     keys = _keys(question)
+    if re.search(r"\b(?:not|without|never|except|excluding|neither)\b|n't\b", low):
+        return None  # the words of a denied statement stand in the very line that must not be found
     asks = re.search(r"\b(?:what|what's|which|who|where|when|how much|find|tell|give)\b", low)
-    return TextQuestion("value", tuple(keys), exact=False, attribute=question.strip()) if asks and keys else None
+    return TextQuestion("value", tuple(keys), attribute=question.strip()) if asks and keys else None
 
 
 def _unit(low: str) -> Literal["lines", "times", "files"]:
-    if re.search(rf"how many (?:different |distinct )?(?:{_FILES})\b|number of (?:{_FILES})\b", low):
+    if re.search(rf"how many (?:different |distinct )?(?:{FILES})\b|number of (?:{FILES})\b", low):
         return "files"
     times = r"how many times|how often|occurrences?|number of (?:times|mentions)|how many mentions"
     return "times" if re.search(times, low) else "lines"
@@ -152,40 +186,13 @@ def _unit(low: str) -> Literal["lines", "times", "files"]:
 
 def _top(low: str) -> int:
     """How many are asked for: `top 5`, `which 3 files`, `the two largest`; one unless said."""
-    said = rf"\b(?:top|which) (\w+)|\b(\w+) (?:largest|longest|biggest|smallest|{_FILES})"
+    said = rf"\b(?:top|which) (\w+)|\b(\w+) (?:largest|longest|biggest|smallest|{FILES})"
     counts = (small_number(one or other) for one, other in re.findall(said, low))
     return next((count for count in counts if count), 1)
 
 
-def _terms(question: str) -> tuple[tuple[str, ...], bool]:
-    marked = quoted(question) or code_like(question)
-    if marked:
-        return tuple(dict.fromkeys(term.strip().removesuffix("()") for term in marked)), True
-    low = question.lower()
-    verb = re.search(rf"\b(?:{'|'.join(_CODE_VERBS.values())})\s+([a-z_][\w.]*)", low)
-    if verb and verb[1] not in STOPWORDS | {"removal"}:
-        return (question[verb.start(1) : verb.end(1)],), True
-    phrase = re.search(rf"\b(?:{_MENTION})\s+(.*)", low)
-    rest = phrase[1] if phrase else ""
-    counted = re.search(r"how many ([a-z-]+) (?:lines|entries|messages|records)\b", low)
-    timed = re.search(r"\b(?:first|last|latest|earliest) ([a-z-]+)", low)
-    if counted and counted[1] not in STOPWORDS:
-        rest = counted[1]
-    elif timed and timed[1] not in STOPWORDS | {"line", "mention"}:
-        rest = timed[1]
-    rest = re.split(
-        r"[,?.;:!]| and (?:for |in |on |with |from |to |at )?(?:what|which|when|how|where|who)\b|\bin which\b"
-        r"|\b(?:in|across|of|from|per|by|for) (?:the|each|all|every|these|this|which|file|document|module)\b"
-        r"|\b(?:most|least|the|are there|appears?|occurs?)\b(?= ?$| often)",
-        rest,
-    )[0]
-    parts = re.split(r"\s+or\s+|/", rest)
-    found = [" ".join(word.low for word in words(part) if word.low not in STOPWORDS | _GENERIC) for part in parts]
-    return tuple(term for term in found if term), False
-
-
 def _form(low: str) -> str:
-    return next((form for form, verbs in _CODE_VERBS.items() if re.search(rf"\b(?:{verbs})\b", low)), "text")
+    return next((form for form, verbs in CODE_VERBS.items() if re.search(rf"\b(?:{verbs})\b", low)), "text")
 
 
 def _attribute(question: str) -> str:

@@ -19,8 +19,8 @@ MENTION = (
     r"mention(?:s|ed|ing)?|contain(?:s|ed|ing)?|includ(?:es?|ed|ing)|refer(?:s|red|ring)? to|talk(?:s|ed|ing)? about|"
     r"discuss(?:es|ed|ing)?|sa(?:ys?|id|ying)|speak(?:s|ing)? of|about|with(?: the words?)?|match(?:es|ing)?|"
     r"describ(?:es?|ed|ing)|state?s?|announc(?:es?|ed|ing)|cit(?:es?|ed|ing)|name(?:s|d)?|ha(?:s|ve|ving)|"
-    r"list(?:s|ed)?|occurrences? of|mentions? (?:of|by)|appearances? of|references? to|(?:do|does|is|are|was|were|the "
-    r"words?|first|last|latest|earliest)"
+    r"list(?:s|ed)?|occurrences? of|mentions? (?:of|by)|appearances? of|references? to|"
+    r"do(?:es)?|first|last|latest|earliest"
 )
 CODE_VERBS = {
     "import": r"import(?:s|ed|ing)?",
@@ -38,13 +38,13 @@ _KNOWN = (
     (
         vocabulary(
             "word words phrase phrases term terms text texts line lines entry entries record records character characters "
-            "mention mentions often times time occur occurs occurred occurring occurrence occurrences appear appears "
+            "mention mentions often times occur occurs occurred occurring occurrence occurrences appear appears "
             "appeared appearing appearances reference references number numbers count counts many most least fewest top "
             "first last latest earliest quote find show list print give name tell which what where when how much seen "
             "reported happen happened happens logged exact exactly please distinct different total both either by per each "
             "every on at of in during for across within inside via using through anywhere frequently rarely some are there "
-            "is was were be been do does did has have had having with the that this these those contained found single "
-            "one two three four five six seven eight nine ten file's"
+            "is was were be been did had the that this these those contained found single "
+            "one two three four five six seven eight nine ten largest longest biggest smallest shortest rarest removal removals deprecation deprecations"
         )
         | STOPWORDS
     )
@@ -107,8 +107,8 @@ class _Reader:
         index = 0
         while index < len(self.pieces):
             index += self._step(index)
-        if {"and", "or"} <= self.joints:
-            self.terms.unused += ["and", "or"]
+        if len(self.joints) > 1 and "and" in self.joints:
+            self.terms.unused += sorted(self.joints)  # which belongs together only commas or a pause could tell
         return self.terms
 
     def _step(self, index: int) -> int:
@@ -133,7 +133,9 @@ class _Reader:
         elif self._is_file(text):
             self.terms.files.append(low)
         elif low in _LIMITS:
-            self.terms.unused.append(text)
+            self.terms.unused += [] if low == "from" else [text]
+            self.before = low
+        elif low == "time" and re.search(r"\b(?:first|last|each|every|what|which)\s*\Z", piece.string[: piece.start()].lower()):
             self.before = low
         elif _KNOWN_VERB.match(low) or low in _KNOWN or (low.isdigit() and self.before in ("top", "which")):
             self._pass(low)
@@ -145,10 +147,10 @@ class _Reader:
         """A word that is no term: a verb frees the next term from a `not` that stood before the joining word."""
         self.both |= low == "both"
         if _VERB.match(low):
-            self.verb |= low not in ("is", "are", "was", "were", "do", "does", "first", "last")
+            self.verb |= low not in ("do", "does", "first", "last")
             if self.joint in ("and", "but"):
                 self.negated = False
-            self.before = "verb"
+            self.before = "verb" if re.match(MENTION, low) else "code"
         elif low not in ("the", "a", "an", "any", "word", "words", "term", "phrase", "text", "either", "both"):
             self.before = low
 
@@ -175,7 +177,9 @@ class _Reader:
         following = self.pieces[index + len(run)][0].lower() if index + len(run) < len(self.pieces) else ""
         adjective = self.before == "many" and re.fullmatch(rf"lines|entries|records|messages|{FILES}", following)
         year = re.fullmatch(r"(?:19|20)\d\d", term) and self.before in ("in", "on", "of", "for", "during")
-        if self.before in ("verb", "not", *_JOIN) or adjective or year:
+        if self.before == "code" and len(run) == 1:
+            self._take(self.pieces[index][0])
+        elif self.before in ("verb", "code", "not", *_JOIN) or adjective or year:
             self.terms.loose.add(term)
             self._take(term)
         else:
@@ -197,6 +201,6 @@ class _Reader:
             terms.groups[-1].append(term)
         elif term not in terms.texts:
             terms.groups.append([term])
-        if joint in ("and", "or") and not self.negated and len(terms.texts) > 1:
+        if joint and joint != "but" and not self.negated and len(terms.texts) > 1:
             self.joints.add(joint)
         self.joint, self.before = "", "term"

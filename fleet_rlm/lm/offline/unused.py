@@ -28,8 +28,11 @@ _FIGURES = vocabulary(
     "other"
 )
 _ROWS = re.compile(
-    r"\b(?:how many|number of|the most|the fewest|percentage of|share of|percent of|fraction of|all)\s+([a-z]+)"
+    r"\b(?:(?:how many|number of|percentage of|share of|percent of|fraction of|all)\s+([a-z]+)"
+    r"|(?<!is )(?<!are )(?<!was )(?<!were )the (?:most|fewest)\s+([a-z]+s))\b"
 )
+_FILE = re.compile(r"[\w/-]+\.[a-z]{2,5}")
+_IN = re.compile(r"\b(?:in|of|from|within)\s+$", re.IGNORECASE)
 _QUANTILE = re.compile(r"p\d\d|\d\dth")
 
 
@@ -39,6 +42,7 @@ def unused_words(
     """Content words and numbers no rule has used. The noun of what is counted (`how many orders`) names the rows."""
     spans = taken + [(one.start, one.end) for one in columns]
     rows = _ROWS.search(question.lower())
+    rows_at = [rows.start(group) for group in (1, 2)] if rows is not None else []
     known = _FIGURES | {table.name.lower(), singular(table.name)}
     named = {part for one in columns for part in name_words(one.column)} | {"non"}
     left: list[str] = []
@@ -50,9 +54,10 @@ def unused_words(
             or word.low in known
             or singular(word.low) in known
             or _QUANTILE.fullmatch(word.low)
+            or (_FILE.fullmatch(word.low) and _IN.search(question[: word.start]))
         ):
             continue
-        if rows is not None and word.start == rows.start(1) and _ends_phrase(question[word.end :], taken, word.end):
+        if rows is not None and word.start in rows_at and _ends_phrase(question[word.end :], taken, word.end):
             continue
         if (top and number(word.text) == top) or set(name_words(word.text)) <= named:
             continue

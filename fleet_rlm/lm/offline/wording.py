@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 NAME = "fleet/offline"
 LABEL = f"(answered by {NAME}, a rule-based stand-in, not a language model)"
 ABILITIES = (
@@ -13,10 +15,17 @@ CANNOT = "I am not a model and cannot answer this kind of question."
 
 
 def labelled(text: str) -> str:
-    """The text with the label at its end, unless it already carries it."""
+    """The text with the label at its end, unless it already carries it; lone surrogates, which no log holds, escaped."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if LABEL in text else f"{text.rstrip()}\n\n{LABEL}"
 
 
 def refusal(reason: str = "") -> str:
     """The sentence for questions outside the families, with an optional reason, and what would work."""
     return labelled(" ".join(part for part in (CANNOT, reason, ABILITIES) if part))
+
+
+def unplaced(words: Iterable[str]) -> str:
+    """The reason for a refusal over words that would have been ignored; "" when there are none."""
+    named = ", ".join(f"`{word}`" for word in dict.fromkeys(words))
+    return f"I could not place {named}." if named else ""

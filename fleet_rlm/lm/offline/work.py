@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from fleet_rlm.lm.offline import table_cells, text_cells
 from fleet_rlm.lm.offline.cells import Cell, joined, stage_of, write_cell
 from fleet_rlm.lm.offline.schema import Seen, Table, phrases, read_look
-from fleet_rlm.lm.offline.table_question import TableQuestion, read_table_question
+from fleet_rlm.lm.offline.table_question import TableQuestion, leftover, read_table_question
 from fleet_rlm.lm.offline.text_question import TextQuestion, read_text_question
 from fleet_rlm.lm.offline.variables import Variable
-from fleet_rlm.lm.offline.wording import labelled, refusal
+from fleet_rlm.lm.offline.wording import refusal, unplaced
 
 _STEP = re.compile(r"^=== Step \d+ ===$", re.MULTILINE)
 _PARTS = re.compile(r"Code:\n```python\n(.*?)\n```\nOutput \([\d,]+ chars\):\n(.*)\Z", re.DOTALL)
@@ -26,6 +26,9 @@ _CUES = re.compile(
     r"per|first|last|is|are|was|were|do|does)\b",
     re.IGNORECASE,
 )
+
+_LITERAL = re.compile(r"\blines?\b.*\b(?:contain|mention|includ|match|with the words?\b)", re.IGNORECASE)
+"""Questions about the wording of lines: a log's columns would tell less."""
 
 READ_FROM = 8
 """Calls that must be left for sub-queries to be worth it: a quarter is for them, the rest must end the work."""
@@ -82,36 +85,46 @@ def next_cell(work: Work) -> Cell:
         return _first(work, task)
     seen = read_look(look.output)
     plan = _plan(work, task, seen)
-    if plan is None:
-        return _say(work, refusal(_why(seen)))
+    if isinstance(plan, str):
+        return _say(work, refusal(plan))
     done = {step.stage for step in work.steps if not step.failed}
     failures = [step for step in work.steps if step.failed]
     if len(failures) > 2 or any(step.stage in ("answer", "compute", "search") for step in failures):
-        return _say(work, labelled(f"The computation failed: {_reason(failures[-1])}"))
+        return _say(work, refusal(f"The computation failed: {_reason(failures[-1])}."))
     remaining = [cell for cell in plan if cell.stage not in done]
     return joined(remaining) if work.last and len(remaining) > 1 else remaining[0]
 
 
-def choose(question: str, seen: Seen) -> tuple[TableQuestion, Table] | TextQuestion | None:
-    """The reading of the question that fits what there is: a table that has its columns, else the texts."""
+def choose(question: str, seen: Seen) -> tuple[TableQuestion, Table] | TextQuestion | str:
+    """The reading of the question that fits what there is: a table that has its columns, else the texts.
+
+    A text is the reason why none does, with the words that would have been ignored.
+    """
+    text = read_text_question(question) if seen.texts else None
+    if text is not None and not text.unused and _LITERAL.search(question):
+        return text
     readings = [(reading, table) for table in seen.tables if (reading := read_table_question(question, table))]
     if readings:
         named = [one for one in readings if re.search(rf"\b{re.escape(one[1].name)}\b", question)]
-        return min(named or readings, key=lambda one: len(one[0].unused))
-    return read_text_question(question) if seen.texts else None
+        return (named or readings)[0]
+    if text is not None and not text.unused:
+        return text
+    left = [leftover(question, table) for table in seen.tables]
+    fewest = min(left, key=len) if left else list(text.unused) if text is not None else []
+    return " ".join(part for part in (unplaced(fewest), _columns(seen)) if part)
 
 
 def _first(work: Work, task: str) -> Cell:
     failures = [step for step in work.steps if step.failed]
     if failures or not work.variables:
-        reason = f"The data cannot be read: {_reason(failures[-1])}" if failures else ""
-        return _say(work, labelled(reason) if reason else refusal("There is no data to work on."))
+        reason = f"The data cannot be read: {_reason(failures[-1])}." if failures else "There is no data to work on."
+        return _say(work, refusal(reason))
     look = look_cell(work.variables, task)
     if not work.last:
         return look
     # One cell only: texts can be searched unseen, a table's columns cannot be known from its preview alone.
     question = read_text_question(task)
-    if question is None or any(variable.is_table for variable in work.variables):
+    if question is None or question.unused or any(variable.is_table for variable in work.variables):
         return _say(work, refusal("One step is too few: I must see the data before I can compute."))
     return joined([look, *_text_plan(work, task, question, Seen(texts=["data"]))])
 
@@ -134,19 +147,23 @@ def look_cell(variables: list[Variable], task: str) -> Cell:
             functions += ["as_table", "describe"]
             value = name if variable.may_be_table else "found[0][1] if len(found) == 1 else None"
             lines += [f"{bound} = as_table({value})", f"if {bound} is not None:\n    {tabular}"]
+            if variable.may_be_table and variable.type != "str":
+                # Records are no texts: their field names would be found as if they were words of them.
+                plain = f"all(isinstance(item, str) for item in {name})" if variable.type != "dict" else "False"
+                lines.append(f"    found = found if {plain} else []")
         lines.append("docs += found")
         size = "{sum(len(text) for _, text in found)}"
-        lines.append(f'print(f"texts `{name}`: {{len(found)}} documents, {size} characters")')
+        lines.append(f'if found:\n    print(f"texts `{name}`: {{len(found)}} documents, {size} characters")')
     lines.append("for path, text in sorted(docs, key=lambda doc: -len(doc[1]))[:5]:")
     lines.append("    print(f\"  {path}: {len(text)} characters: {' '.join(text[:100].split())}\")")
     names = ", ".join(f"`{variable.name}`" for variable in variables)
     return write_cell("look", f"Look at {names} first: size, layout, samples.", "\n".join(lines), functions)
 
 
-def _plan(work: Work, task: str, seen: Seen) -> list[Cell] | None:
+def _plan(work: Work, task: str, seen: Seen) -> list[Cell] | str:
     chosen = choose(task, seen)
-    if chosen is None:
-        return None
+    if isinstance(chosen, str):
+        return chosen
     if isinstance(chosen, tuple):
         question, table = chosen
         return [table_cells.compute_cell(question, table), table_cells.answer_cell(question, table, work.submit)]
@@ -161,7 +178,7 @@ def _text_plan(work: Work, task: str, question: TextQuestion, seen: Seen) -> lis
     large = seen.characters > text_cells.DIVIDE_ABOVE and seen.documents >= 2 * text_cells.CHILDREN
     if text_cells.needs_search(question):
         alone = child or not (divided and large)
-        cells.append(text_cells.search_cell(question) if alone else text_cells.divide_cell(task))
+        cells.append(text_cells.search_cell(question, child=child) if alone else text_cells.divide_cell(question, task))
         if child:
             return [*cells, text_cells.findings_cell(question, work.submit)]
     reads = text_cells.needs_reading(question) and work.calls >= READ_FROM and "read" not in failed
@@ -175,11 +192,11 @@ def _say(work: Work, text: str) -> Cell:
     return write_cell("answer", "No computation is needed for this.", f"{work.submit}{text!r})")
 
 
-def _why(seen: Seen) -> str:
+def _columns(seen: Seen) -> str:
     columns = [name for table in seen.tables for name in table.columns]
     return f"The columns are {', '.join(columns[:20])}." if columns else ""
 
 
 def _reason(step: Step) -> str:
     lines = [line.strip() for line in step.output.splitlines() if line.strip()]
-    return (lines[-1] if lines else "no output").removeprefix("[Error] ")[:300]
+    return (lines[-1] if lines else "no output").removeprefix("[Error] ").removeprefix("ValueError: ").rstrip(".")[:300]

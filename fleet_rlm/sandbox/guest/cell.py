@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import inspect
 import linecache
+import os
 import threading
 import traceback
 from types import CodeType, TracebackType
@@ -21,6 +22,7 @@ from . import channel as wires
 VALUE_LIMIT = 10_000  # characters of a trailing value's repr
 TRACEBACK_LIMIT = 20_000
 MESSAGE_LIMIT = 5_000
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 AGAIN_S = 0.02  # before a swallowed SUBMIT is raised again
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -188,11 +190,19 @@ def describe(error: BaseException, *, syntax: bool = False) -> dict[str, str]:
 def _formatted(error: BaseException, first: TracebackType | None, syntax: bool) -> str:
     try:
         shown = traceback.TracebackException(type(error), error, None if syntax else first, compact=True)
+        _leave_out_own_frames(shown)
         if isinstance(error, MemoryError) and not str(error):
             return "".join(shown.format()).rstrip() + ": the sandbox's memory limit was reached\n"
         return _cut("".join(shown.format()), TRACEBACK_LIMIT)
     except Exception as broken:
         return f"{type(error).__name__} (its traceback could not be formatted: {type(broken).__name__})\n"
+
+
+def _leave_out_own_frames(shown: traceback.TracebackException | None) -> None:
+    """A tool that failed is the cell's last line; the way to the host behind it tells the reader nothing."""
+    while shown is not None:
+        shown.stack[:] = [frame for frame in shown.stack if not frame.filename.startswith(_HERE)]
+        shown = shown.__cause__ or shown.__context__
 
 
 def bounded_repr(value: Any) -> str:

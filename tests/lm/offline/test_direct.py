@@ -44,7 +44,7 @@ def test_files_of_a_directory_keep_their_names() -> None:
 def test_nothing_given_is_executed(tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     hostile = f"[__import__('pathlib').Path({str(flag)!r}).touch()]"
-    assert asked("How many lines are there?", data=hostile).startswith("1 documents")
+    assert asked("How many lines are there?", data=hostile).startswith("1 document, 1 line, ")
     assert not flag.exists()
 
 

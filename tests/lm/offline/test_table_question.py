@@ -117,7 +117,8 @@ def test_words_that_would_have_narrowed_a_figure_refuse_it(question: str) -> Non
     assert read(question) is None
 
 
-def test_words_left_out_elsewhere_are_kept_to_be_shown() -> None:
-    found = read("What is the average depth on sunny dives?")
+def test_only_a_verb_beside_a_condition_is_left_out_and_it_is_kept_to_be_shown() -> None:
+    found = read("What is the average depth of dives logged at North Wall?")
     assert found is not None
-    assert found.unused == ("sunny",)
+    assert found.unused == ("logged",)
+    assert read("What is the average depth on sunny dives?") is None

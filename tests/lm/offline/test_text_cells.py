@@ -54,7 +54,7 @@ def test_counts_of_lines_matches_and_documents(seed: int) -> None:
     assert solve("How many times does 'reed' occur?", pages=docs).bare.startswith(f"{times} matches")
     hide(docs, seed, "a Quorum is needed", "no quorum yet")
     assert solve("How many documents mention quorum?", pages=docs).bare.startswith("2 documents mention")
-    assert solve("How many lines mention \"Quorum\"?", pages=docs).bare.startswith("1 lines mention")  # fmt: skip
+    assert solve("How many lines mention \"Quorum\"?", pages=docs).bare.startswith("1 line mentions")  # fmt: skip
     assert solve("How many lines are there?", pages=docs).bare.startswith(f"{len(docs)} documents, {lines + 2} lines")
 
 
@@ -117,7 +117,7 @@ def test_attributes_are_read_from_every_hit_by_sub_queries() -> None:
     hide(docs, 11, "The lease of plot 7 has a renewal date of 2029-11-30.", "Renewal date unknown.")
     solved = solve("Which documents mention a renewal date, and what is the date?", pages=docs)
     assert "2029-11-30" in solved.bare
-    assert "state no date" in solved.bare
+    assert "1 more document with `renewal date` but no date" in solved.bare
     assert len(solved.queries) == 2
 
 
