@@ -1,4 +1,4 @@
-"""`%fleet runs`, `show`, `stop`, `limit`, `status`, `models`, `config`, `doctor`, `help`: runs and settings looked after.
+"""`%fleet runs`, `show`, `stop`, `limit`, `status`, `models`, `config`, `doctor`, `help`: runs and settings.
 
 Each is a function that returns the text to print, and its docstring is its line in `%fleet help`.
 """
@@ -100,7 +100,7 @@ def _stop(run: Run) -> str:
     return f"run {run.id} is told to stop"
 
 
-def _limit(run: Run, **limits: float) -> str:
+def _limit(run: Run, **limits: Any) -> str:
     """[RUN] [--budget N] [--usd X] [--timeout S]: new limits of a run that goes on, what it has spent included"""
     if not limits:
         raise UsageError(f"%fleet limit needs a new limit: {', '.join(options_of('limit'))}")

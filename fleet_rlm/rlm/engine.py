@@ -204,7 +204,7 @@ class _Loop:
                 await self.sandbox.aput(OUTPUTS, self.whole)
             return CellResult(error=CellError("SandboxDied", error.reason, told))
         if result.submitted is None:
-            self.recovery.keep(self.sandbox)
+            self.recovery.keep(self.sandbox, result)
         return result
 
     async def finish(self, reason: str) -> dspy.Prediction:

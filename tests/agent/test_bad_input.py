@@ -108,7 +108,7 @@ def test_a_checkpoint_that_threads_made_impossible_is_told_with_its_age() -> Non
     with coded("x = 1", threads, "import os; os._exit(3)", "SUBMIT(answer=x)") as (server, lm):
         run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
     assert run.answer == "1"
-    assert "as they were 2 cells ago" in server.requests[3].text
+    assert "as they were before the last 2 cells" in server.requests[3].text
 
 
 def test_code_that_kills_its_checkpoint_too_goes_on_in_a_new_one() -> None:

@@ -17,7 +17,7 @@ from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.run import Run
 from fleet_rlm.notebook.channel import Channel
 from tests.benchmarks.measure import Bar, Row, at_most, figure, timed
-from tests.benchmarks.runs import home, width
+from tests.benchmarks.runs import home
 from tests.benchmarks.scripted import QUERY_S, Engine
 
 EVENTS = 10_000
@@ -34,7 +34,7 @@ for start in range(0, {queries}, 333):
 def rows(quick: bool) -> list[Row]:
     """Runs of ten thousand events, watched by a widget; a frame of a hundred thousand spans."""
     n, queries = (1, QUERIES // 10) if quick else (3, QUERIES)
-    with home(), width(WIDTH):
+    with home():
         usual = [_run(queries, QUERY_S) for _ in range(n)]
         fastest = [_run(queries, 0.0) for _ in range(n)]
     traffic = figure([float(one.bytes) for one in usual])
@@ -85,7 +85,9 @@ def _run(queries: int, delay: float) -> Watched:
 
     with _timed_emits() as spent:
         begin = time.perf_counter()
-        run = fleet_rlm.start("What?", context="x" * 1_000, lm=engine.lm(), mode="rlm_only", budget=queries + 10)
+        run = fleet_rlm.start(
+            "What?", context="x", lm=engine.lm(), mode="rlm_only", budget=queries + 10, concurrency=WIDTH
+        )
         channel = Channel(run.log, send)
         run.wait()
         seconds = time.perf_counter() - begin

@@ -5,25 +5,26 @@ from __future__ import annotations
 import fleet_rlm
 from tests.benchmarks.measure import Figure, Row, at_most, figure, timed
 from tests.benchmarks.peers import DENO, LOCAL, PEERS, RLMS, missing
-from tests.benchmarks.runs import Contender, home, ours, over_server, width
+from tests.benchmarks.runs import Contender, home, ours, over_server
 from tests.benchmarks.scripted import ASK, QUERIES, QUERY_S, Engine, server
 
 WIDTH = 64
 IDEAL = QUERIES * QUERY_S / WIDTH
+OPTIONS = {"budget": QUERIES + 10, "concurrency": WIDTH}
 WIDTHS = {DENO: "8 wide, fixed", LOCAL: "8 wide, fixed", RLMS: "16 wide, fixed"}
 
 
 def rows(quick: bool) -> list[Row]:
     """Over HTTP, and with an engine in the process that only waits."""
     n = 1 if quick else 5
-    with home(), width(WIDTH):
+    with home():
         with server("asking") as address:
-            over_http = figure([_cell_seconds(ours(address, QUERIES + 10)) for _ in range(n + 1)][1:])
+            over_http = figure([_cell_seconds(ours(address, **OPTIONS)) for _ in range(n + 1)][1:])
             peers: dict[str, Figure | str] = {}
             for peer in PEERS:
                 peers[peer] = missing(peer) or _whole(peer, address)
         waiting = figure(
-            [_cell_seconds(ours(Engine([ASK, "SUBMIT(answer='done')"], QUERY_S).lm(), QUERIES + 10)) for _ in range(n)]
+            [_cell_seconds(ours(Engine([ASK, "SUBMIT(answer='done')"], QUERY_S).lm(), **OPTIONS)) for _ in range(n)]
         )
     bar = f"<= 1.15x the ideal {IDEAL:.2f} s"
     work = f"{QUERIES:,} sub-queries at 50 ms, {WIDTH} wide"

@@ -11,19 +11,18 @@ from typing import Any
 import dspy
 
 import fleet_rlm
-import fleet_rlm.rlm.scope
 from tests.benchmarks.peers import INTERPRETERS, RLMS
 from tests.benchmarks.scripted import client
 
 Contender = Callable[[str], object]
 
 
-def ours(lm: Any, budget: int = 100) -> Contender:
+def ours(lm: Any, **options: Any) -> Contender:
     """fleet-rlm, one RLM without an agent before it; `lm` is a dspy.LM or the address of a server."""
     model = f"m@{lm}" if isinstance(lm, str) else lm
 
     def run(context: str) -> fleet_rlm.Run:
-        done = fleet_rlm.run("What is it?", context=context, lm=model, mode="rlm_only", budget=budget)
+        done = fleet_rlm.run("What is it?", context=context, lm=model, mode="rlm_only", **options)
         assert done.answer == "done"
         return done
 
@@ -75,13 +74,3 @@ def home() -> Iterator[None]:
                 del os.environ["FLEET_HOME"]
             else:
                 os.environ["FLEET_HOME"] = before
-
-
-@contextlib.contextmanager
-def width(queries: int) -> Iterator[None]:
-    """Sub-queries that a run may have in flight."""
-    before, fleet_rlm.rlm.scope.QUERIES = fleet_rlm.rlm.scope.QUERIES, queries
-    try:
-        yield
-    finally:
-        fleet_rlm.rlm.scope.QUERIES = before

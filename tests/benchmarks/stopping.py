@@ -13,7 +13,7 @@ from fleet_rlm.core.errors import RunStopped
 from fleet_rlm.core.events import SpanEnd
 from tests.benchmarks.measure import Bar, Figure, Row, at_most, figure
 from tests.benchmarks.peers import DENO, LOCAL, RLMS, local_interpreter
-from tests.benchmarks.runs import home, width
+from tests.benchmarks.runs import home
 from tests.benchmarks.scripted import client
 from tests.twins.lm_server import LMServer
 from tests.twins.replies import Gate, Reply
@@ -27,7 +27,7 @@ WIDTH_OF_DSPY = 8
 def rows(quick: bool) -> list[Row]:
     """From `run.stop()` to the end of the cell; then nothing more may reach the server."""
     n = 3 if quick else 50
-    with home(), width(1):
+    with home():
         measured = [_stopped() for _ in range(n)]
     times = [seconds for seconds, _ in measured]
     late = sum(calls for _, calls in measured)
@@ -47,7 +47,7 @@ def _stopped() -> tuple[float, int]:
     gate, ended = Gate(), threading.Event()
     script = by_role(rlm_action=rlm_action("ask", CELL), bare=Reply("late", gate=gate))
     with LMServer(script) as server:
-        run = fleet_rlm.start("What?", context="x" * 1_000, lm=f"m@{server.base_url}", mode="rlm_only")
+        run = fleet_rlm.start("What?", context="x" * 1_000, lm=f"m@{server.base_url}", mode="rlm_only", concurrency=1)
         server.wait_for(2)
         cell = next(span.id for span in run.tree.spans.values() if span.type == "code")
         ends: list[float] = []

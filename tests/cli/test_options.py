@@ -75,7 +75,10 @@ def test_paths_are_paths() -> None:
     assert read("show", "a.jsonl", "--html", "b.html").html == Path("b.html")
 
 
-def test_the_help_says_what_each_depth_allows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_says_what_each_depth_allows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit):
         read("run", "--help")
 

@@ -31,8 +31,8 @@ def test_an_empty_line_leaves_every_decision_to_the_engine() -> None:
 
 
 def test_every_option_is_read() -> None:
-    line = "--with a,b -o out --model m --sub-model s --budget 40 --usd 0.5 --timeout 90 --depth 0 --mode rlm_only --concurrency 4"
-    assert parse(f"{line} --sandbox process --plan --quiet --detach") == Arguments(
+    line = "--with a,b -o out --model m --sub-model s --budget 40 --usd 0.5 --timeout 90 --depth 0 --mode rlm_only"
+    assert parse(f"{line} --concurrency 4 --sandbox process --plan --quiet --detach") == Arguments(
         context=("a,b",),
         output="out",
         model="m",

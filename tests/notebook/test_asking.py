@@ -46,7 +46,7 @@ def test_the_engine_understands_what_is_handed_over() -> None:
 def test_the_answer_of_a_detached_run_is_bound_before_anybody_who_waits_goes_on(
     shell: InteractiveShell, model: LMServer, gate: Gate
 ) -> None:
-    seen = []
+    seen: list[Any] = []
 
     def note(event: Event) -> None:
         if isinstance(event, RunEnd):
@@ -58,7 +58,7 @@ def test_the_answer_of_a_detached_run_is_bound_before_anybody_who_waits_goes_on(
     assert shell.user_ns["found"] is None
     gate.open()
     run.wait()
-    assert (seen, shell.user_ns["found"]) == (["42"], "42")
+    assert [*seen, shell.user_ns["found"]] == ["42", "42"]
 
 
 def test_a_detached_run_that_is_stopped_leaves_no_old_answer(shell: InteractiveShell, model: LMServer) -> None:

@@ -11,7 +11,11 @@ from typing import Any
 
 def counted(count: int, noun: str) -> str:
     """`1 line`, `2 lines`, `0 matches`: the number with its plural noun, or the singular of it."""
-    return f"{count} {noun}" if count != 1 else f"1 {noun.removesuffix('es') if noun == 'matches' else noun.removesuffix('s')}"
+    return (
+        f"{count} {noun}"
+        if count != 1
+        else f"1 {noun.removesuffix('es') if noun == 'matches' else noun.removesuffix('s')}"
+    )
 
 
 def quote(hits: list[dict[str, Any]], most: int, total: int) -> str:

@@ -64,7 +64,9 @@ def as_table(value: Any) -> Any:
         if value.dtype.names:
             if value.ndim != 1 or any(value[name].ndim > 1 for name in value.dtype.names):
                 raise ValueError("an array of records in several dimensions is no table")
-            return tidy(pd.DataFrame({name: value[name].astype(native(value[name].dtype)) for name in value.dtype.names}))
+            return tidy(
+                pd.DataFrame({name: value[name].astype(native(value[name].dtype)) for name in value.dtype.names})
+            )
         if value.ndim == 0:
             raise ValueError("an array without dimensions is one value, no table")
         width = 1

@@ -35,7 +35,9 @@ _MOST = re.compile(
     r"\b(?:most|highest|largest|biggest|greatest|maximum|max|top|best|longest|slowest|latest|heaviest|dearest)\b"
 )
 _LEAST = re.compile(r"\b(?:least|lowest|smallest|fewest|minimum|min|bottom|worst|shortest|fastest|cheapest|rarest)\b")
-_BY_COUNT = re.compile(r"\b(?:(?:most|least) (?:common|frequent|often)|rarest|top|bottom|fewest|(?<!is the )most [a-z]+)\b")
+_BY_COUNT = re.compile(
+    r"\b(?:(?:most|least) (?:common|frequent|often)|rarest|top|bottom|fewest|(?<!is the )most [a-z]+)\b"
+)
 _YES_NO = re.compile(r"\s*(?:is|are|do|does|did|was|were|can|could|has|have|should|will)\b")
 _BUCKETS = {
     "daily": "day",

@@ -41,7 +41,10 @@ def read_frame(text: str) -> tuple[list[str], list[Row]] | None:
     if not index < len(head) or any(len(row) != len(head) for row in cells) or any(row[0] == "" for row in cells[:1]):
         return None  # a header of several lines, or no frame at all
     columns = [*("#" * (at + 1) for at in range(index)), *told_apart(head[index:])]
-    return columns, [dict(zip(columns, row, strict=True)) for row in cells]
+    rows: list[Row] = [dict(zip(columns, row, strict=True)) for row in cells]
+    if index == 1 and all(row["#"] == str(at) for at, row in enumerate(rows)):
+        return columns[1:], [{name: row[name] for name in columns[1:]} for row in rows]  # numbers that say nothing
+    return columns, rows
 
 
 def table_of(name: str, rows: list[Row], phrases: list[str], columns: list[str] | None = None) -> Table:

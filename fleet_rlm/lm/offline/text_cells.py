@@ -51,7 +51,12 @@ print(len(hits), "findings in", len(counts), "documents")
 for hit in hits[:8]:
     print(f"{{hit['file']}}:{{hit['line']}}: {{hit['text'][:160]}}")
 """
-    return write_cell("divide", "Too much for one pass: children search their shares, I merge.", body, ["split", "only"] if narrowed else ["split"])
+    return write_cell(
+        "divide",
+        "Too much for one pass: children search their shares, I merge.",
+        body,
+        ["split", "only"] if narrowed else ["split"],
+    )
 
 
 def findings_cell(question: TextQuestion, submit: str) -> Cell:

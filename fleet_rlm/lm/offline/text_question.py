@@ -144,7 +144,9 @@ def _unfit(found: TextQuestion, low: str) -> list[str]:
     """Words that the family cannot take account of: several counts at once, or joined terms where matches are counted."""
     words_left = ["how many ... how many"] if low.count("how many") > 1 else []
     statements = found.form == "announce" and found.family in ("read", "where")
-    if not found.simple and (found.family == "rank" or statements or (found.family == "count" and found.unit == "times")):
+    if not found.simple and (
+        found.family == "rank" or statements or (found.family == "count" and found.unit == "times")
+    ):
         words_left += ["not"] * bool(found.barred) + ["and"] * (len(found.groups) > 1)
     return words_left
 

@@ -30,7 +30,8 @@ CODE_VERBS = {
     "raise": r"rais(?:es?|ed|ing)|throw(?:s|n|ing)?",
 }
 _NOT = vocabulary(
-    "not without no never except excluding lacking neither none don't doesn't didn't isn't aren't cannot lack lacks minus"
+    "not without no never except excluding lacking neither none don't doesn't didn't isn't aren't cannot lack lacks "
+    "minus"
 )
 _JOIN = frozenset({"and", "or", "but", "nor"})
 _LIMITS = vocabulary("before after since until between through than only besides other from")
@@ -44,7 +45,8 @@ _KNOWN = (
             "reported happen happened happens logged exact exactly please distinct different total both either by per each "
             "every on at of in during for across within inside via using through anywhere frequently rarely some are there "
             "is was were be been did had the that this these those contained found single "
-            "one two three four five six seven eight nine ten largest longest biggest smallest shortest rarest removal removals deprecation deprecations"
+            "one two three four five six seven eight nine ten largest longest biggest smallest shortest rarest removal removals "
+            "deprecation deprecations"
         )
         | STOPWORDS
     )
@@ -60,6 +62,7 @@ _PIECE = re.compile(
     r"|‘(?P<low>[^’\n]+)’|(?P<date>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d\d:\d\d(?::\d\d)?)"
     r"|(?P<word>[A-Za-z0-9_]+(?:[.\-'/’][A-Za-z0-9_]+)*)|(?P<comma>[,/])"
 )
+_OCCASION = re.compile(r"\b(?:first|last|each|every|what|which)\s*\Z", re.IGNORECASE)
 _FILE = re.compile(r"[\w./-]+\.[a-z]{2,5}\Z")
 _NEXT_QUESTION = re.compile(
     r",? and (?:for |in |on |with |from |to |at |by )?(?:what|which|when|where|who)\b|[.?;!](?:\s|\Z)", re.IGNORECASE
@@ -135,7 +138,7 @@ class _Reader:
         elif low in _LIMITS:
             self.terms.unused += [] if low == "from" else [text]
             self.before = low
-        elif low == "time" and re.search(r"\b(?:first|last|each|every|what|which)\s*\Z", piece.string[: piece.start()].lower()):
+        elif low == "time" and _OCCASION.search(piece.string[: piece.start()]):
             self.before = low
         elif _KNOWN_VERB.match(low) or low in _KNOWN or (low.isdigit() and self.before in ("top", "which")):
             self._pass(low)
@@ -155,7 +158,7 @@ class _Reader:
             self.before = low
 
     def _mark(self, text: str) -> None:
-        if self._is_file(text) and len([one for one in self.pieces if one.lastgroup != "word"]):
+        if self._is_file(text) and any(one.lastgroup != "word" for one in self.pieces):
             self.terms.files.append(text.lower())
         else:
             self._take(text)
@@ -165,7 +168,7 @@ class _Reader:
 
     def _plain(self, index: int) -> int:
         """The plain words from here on, as a term if a verb, a joining word or `how many` stands before them."""
-        run = []
+        run: list[str] = []
         for piece in self.pieces[index:]:
             low = piece[0].lower()
             if piece.lastgroup != "word" or low in _KNOWN | _NOT | _JOIN | _LIMITS or piece[0] in self.marked:

@@ -193,7 +193,7 @@ def _say(work: Work, text: str) -> Cell:
 
 
 def _columns(seen: Seen) -> str:
-    columns = [name for table in seen.tables for name in table.columns]
+    columns = [name for table in seen.tables for name in table.columns if name.strip("#")]
     return f"The columns are {', '.join(columns[:20])}." if columns else ""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from fleet_rlm.agent.context import small_text
 from fleet_rlm.lm.offline.direct import answer
@@ -51,3 +53,39 @@ def test_nothing_given_is_executed(tmp_path: Path) -> None:
 def test_what_no_rule_fits_is_refused() -> None:
     for question in ("Why is it so?", "Tell me a joke", "What is the capital of Peru?", ""):
         assert asked(question, notes="The gate code is 4471.").startswith(CANNOT)
+
+
+@pytest.mark.parametrize(
+    ("value", "rows"),
+    [
+        (pd.DataFrame(), 0),
+        (pd.DataFrame({"berth": []}), 0),
+        (pd.DataFrame([4, 5, 6]), 3),
+        (pd.DataFrame([4, 5], index=["x", "y"]), 2),
+        (pd.DataFrame({"note": ["one\ntwo", "three"], "berth": [1, 2]}), 2),
+        (pd.DataFrame([[1, 2], [3, 4]], columns=["berth", "berth"]), 2),
+        (pd.Series([4, 5, 6]), 3),
+        (pd.Series([4, 5], name="berth"), 2),
+        (np.array([1.0, np.nan, 3.0]), 3),
+        (np.zeros((2, 3)), 2),
+    ],
+)
+def test_rows_of_small_tables_are_counted_without_their_header(value: Any, rows: int) -> None:
+    assert asked("How many rows are there?", quay=value).startswith(f"{rows} rows" if rows else "0: no row fits")
+
+
+def test_no_data_is_said_to_be_none() -> None:
+    for question in ("How many rows are there?", "What data was given?", "How many lines mention data?"):
+        told = answer(question, "(no data was given)")
+        assert told.startswith(CANNOT)
+        assert "No data was given" in told
+
+
+def test_direct_answers_weigh_every_word() -> None:
+    log = "2031-02-03 GALE hail\n2031-02-04 GALE sun\ncalm"
+    assert asked("How many lines contain both GALE and hail?", weather=log).startswith("1 line mentions")
+    assert asked("How many lines do not contain GALE?", weather=log).startswith("1 line mentions no")
+    assert "`since`" in asked("How many GALE lines since 2031-02-04?", weather=log)
+    frame = pd.DataFrame({"quay": ["N", "S"], "load": [2, 3], "fee": [4, 5]})
+    assert "`beautiful`" in asked("Which quay is the most beautiful?", harbour=frame)
+    assert asked("Total of load times fee per quay", harbour=frame).startswith(CANNOT)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -207,3 +208,51 @@ def test_every_answer_takes_three_cells_and_looks_first() -> None:
     assert [code.splitlines()[0] for code in solved.codes] == ["# stage: look", "# stage: compute", "# stage: answer"]
     assert '"weight_kg": number' in solved.outputs[0].replace("column ", "")
     assert ".mean()" in solved.codes[1]
+
+
+def test_equal_column_names_are_told_apart_by_number() -> None:
+    frame = pd.DataFrame([[1, 20], [3, 40]], columns=["load", "load"])
+    for form in (frame, pa.table([pa.array([1, 3]), pa.array([20, 40])], names=["load", "load"])):
+        assert solve("How many rows are there?", barge=form).bare.startswith("2 rows")
+        refused = solve("What is the total load?", barge=form).bare
+        assert refused.startswith(CANNOT)
+        assert "load #1, load #2" in refused
+        assert solve("What is the total load #2?", barge=form).bare.startswith("60 ")
+
+
+def test_arrays_of_every_kind_are_read_or_refused_in_a_sentence() -> None:
+    records = np.array([(1, 2.5), (3, 4.5)], dtype=[("crew", ">i4"), ("draught", "f8")])
+    assert solve("What is the total crew?", barge=records).bare.startswith("4 ")
+    assert solve("What is the average value?", barge=np.array([1.0, 4.0], dtype=">f8")).bare.startswith("2.5 ")
+    swapped = pd.DataFrame({"load": np.array([1.5, 2.5, 4.0], dtype=">f8"), "quay": ["N", "S", "N"]})
+    assert "- N: 5.5 (2 rows)" in solve("total load per quay", barge=swapped).bare
+    assert solve("How many rows are there?", barge=np.zeros((0, 3))).bare.startswith("0")
+    refused = solve("How many rows are there?", barge=np.array(5)).bare
+    assert refused.startswith(CANNOT)
+    assert "an array without dimensions is one value" in refused
+
+
+def test_cells_with_lone_surrogates_are_written_out_escaped() -> None:
+    quay = pd.Series(["N"] * 9 + ["\udc80x"], dtype=object)
+    frame = pd.DataFrame({"load": range(10)}).assign(quay=quay)
+    assert r"- \udc80x: 9 (1 row)" in solve("total load per quay", barge=frame).bare
+
+
+def test_column_names_that_are_no_texts() -> None:
+    frame = pd.DataFrame([[1, 2], [3, 5]])
+    assert solve("What is the total of column 1?", barge=frame).bare.startswith("7 ")
+    levels = frame.set_axis(pd.MultiIndex.from_tuples([("load", "kg"), ("load", "lb")]), axis=1)
+    assert solve("What is the total load lb?", barge=levels).bare.startswith("7 ")
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("Which depot is the most beautiful?", "beautiful"),
+        ("Total revenue (weight times attempts) per depot", "revenue"),
+    ],
+)
+def test_a_word_that_is_nowhere_in_the_table_is_named(question: str, word: str) -> None:
+    refused = answer(question, drawn(12))
+    assert refused.startswith(CANNOT)
+    assert f"I could not place `{word}`" in refused

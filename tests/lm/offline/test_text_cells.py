@@ -178,3 +178,38 @@ def test_hits_that_were_not_read_are_counted_in_the_answer(monkeypatch: pytest.M
     hide(docs, 15, *(f"The toll at gate {number} is {number} crowns." for number in range(100, 130)))
     text = solve("Which documents mention a toll, and what amount do they name?", recursive=True, pages=docs).bare
     assert "22 further hits were counted but not read." in text
+
+
+def test_and_or_not_and_dates_hold_within_a_line() -> None:
+    chance = random.Random(16)
+    rows = [
+        f"{chance.choice(['2031-02-03', '2031-02-04'])} {chance.choice(['GALE', 'CALM'])} {chance.choice(WORDS)} "
+        f"{chance.choice(WORDS)}"
+        for _ in range(200)
+    ]
+    for question, gold in (
+        ("How many lines contain both GALE and moss?", sum("GALE" in row and "moss" in row for row in rows)),
+        ("How many lines mention moss or reed?", sum("moss" in row or "reed" in row for row in rows)),
+        ("How many lines do not contain GALE?", sum("GALE" not in row for row in rows)),
+        ("How many lines contain GALE but not moss?", sum("GALE" in row and "moss" not in row for row in rows)),
+        ("How many GALE lines on 2031-02-04?", sum(row.startswith("2031-02-04 GALE") for row in rows)),
+    ):
+        told = solve(question, weather="\n".join(rows)).bare
+        assert re.match(rf"{gold} lines? mentions? ", told), (question, gold, told)
+
+
+def test_documents_without_a_term_and_documents_named() -> None:
+    docs = {"a.txt": "hail\nsun", "b.txt": "sun", "c.txt": "hail\nhail"}
+    told = solve("Which files do not mention hail?", pages=docs).bare
+    assert told.startswith("1 file mentions no `hail`")
+    assert "- b.txt" in told
+    assert solve("How many lines mention 'hail' in c.txt?", pages=docs).bare.startswith("2 lines")
+    refused = solve("How many lines mention 'hail' in d.txt?", pages=docs).bare
+    assert refused.startswith(CANNOT)
+    assert "d.txt" in refused
+
+
+def test_field_names_of_records_are_no_words_of_a_text() -> None:
+    records = [{"ship": "Ann", "flags": ["x"]}, {"ship": "Bo", "flags": []}, {"ship": "Cy"}]
+    assert solve("How many have flags?", fleet=records).bare.startswith(CANNOT)
+    assert solve("How many rows are there?", fleet=records).bare.startswith("3 rows")

@@ -80,3 +80,39 @@ def test_forms_stand_for_syntax() -> None:
     assert re.search(imports.pattern(), "import sys, os\n")
     assert re.search(imports.pattern(), "\n    from os.path import join")
     assert not re.search(imports.pattern(), "import ossaudiodev")
+
+
+@pytest.mark.parametrize(
+    ("question", "groups", "barred"),
+    [
+        ("How many lines mention WARN and drizzle?", [["WARN"], ["drizzle"]], []),
+        ("How many lines mention hail or sleet?", [["hail", "sleet"]], []),
+        ("How many lines contain neither 'hail' nor 'sleet'?", [], ["hail", "sleet"]),
+        ("How many lines contain GALE without sleet?", [["GALE"]], ["sleet"]),
+        ("How many lines don't mention hail but contain sleet?", [["sleet"]], ["hail"]),
+        ("How many GALE lines on 2031-02-03?", [["GALE"], ["2031-02-03"]], []),
+    ],
+)  # fmt: skip
+def test_terms_are_joined_as_the_question_joins_them(question: str, groups: list[list[str]], barred: list[str]) -> None:
+    read = read_text_question(question)
+    assert read is not None
+    assert ([list(group) for group in read.groups], list(read.barred)) == (groups, barred)
+    assert not read.unused
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("How many GALE lines since 2031-02-03?", "since"),
+        ("How many GALE lines are suspicious?", "suspicious"),
+        ("How many lines mention 'a' and 'b' or 'c'?", "or"),
+        ("How many GALE and WARN lines are there?", "and"),
+        ("How many lines do not contain 'a' and 'b'?", "and"),
+        ("How many times does 'a' occur without 'b'?", "not"),
+        ("How many more lines mention 'a' than 'b'?", "than"),
+    ],
+)
+def test_words_that_change_the_meaning_are_named_not_ignored(question: str, word: str) -> None:
+    read = read_text_question(question)
+    assert read is not None
+    assert word in read.unused
