@@ -13,6 +13,7 @@ import pytest
 
 from fleet_rlm.sandbox import template as templates
 from fleet_rlm.sandbox.errors import SandboxDied, SandboxUnavailable
+from fleet_rlm.sandbox.family import LocalCheckpoint
 from fleet_rlm.sandbox.guest import lockdown
 from fleet_rlm.sandbox.local import LocalSandbox
 
@@ -110,6 +111,16 @@ if __name__ == "__main__":
         assert settled(lambda: not list(tmp_path.iterdir())), list(tmp_path.rglob("*"))
     finally:
         os.killpg(host.pid, signal.SIGKILL)
+
+
+def test_a_checkpoint_shares_the_memory_of_its_sandbox() -> None:
+    with LocalSandbox() as sandbox:
+        sandbox.run("text = 'x' * 100_000_000")
+        kept = sandbox.checkpoint()
+        assert isinstance(kept, LocalCheckpoint)
+        lines = Path(f"/proc/{kept.pid}/smaps_rollup").read_text().splitlines()
+        own = sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+        assert own < 16_384, f"{own} kB of its own"
 
 
 def test_a_killed_template_is_replaced_and_its_directory_removed() -> None:

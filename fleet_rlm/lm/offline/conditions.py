@@ -38,7 +38,8 @@ _OPS: tuple[tuple[Test, str], ...] = (
     ("==", r"is equal to|equal to|equals|is|are|was|were|of|==|=|:"),
 )
 _NEGATED = re.compile(
-    r"\b(?:not|except|excluding|other than|without|isn't|no|never)(?: an?| contain| include| mention| have| be| equal| say| in| at| on| from| for| the)*\s*[`'\"“]?$"
+    r"\b(?:not|except|excluding|other than|without|isn't|no|never)"
+    r"(?: an?| contain| include| mention| have| be| equal| say| in| at| on| from| for| the)*\s*[`'\"“]?$"
 )
 _NUMBER = r"[$€£]?-?\d[\d,]*(?:\.\d+)?(?: ?(?:k|m|million|thousand)\b|%)?"
 _DATE = (

@@ -141,7 +141,7 @@ def _family(question: str, low: str, terms: Terms) -> TextQuestion | None:
 
 
 def _unfit(found: TextQuestion, low: str) -> list[str]:
-    """Words that the family cannot take account of: several counts at once, or joined terms where matches are counted."""
+    """Words that the family cannot take account of: several counts, or joined terms where matches are counted."""
     words_left = ["how many ... how many"] if low.count("how many") > 1 else []
     statements = found.form == "announce" and found.family in ("read", "where")
     if not found.simple and (

@@ -38,15 +38,15 @@ _LIMITS = vocabulary("before after since until between through than only besides
 _KNOWN = (
     (
         vocabulary(
-            "word words phrase phrases term terms text texts line lines entry entries record records character characters "
-            "mention mentions often times occur occurs occurred occurring occurrence occurrences appear appears "
-            "appeared appearing appearances reference references number numbers count counts many most least fewest top "
-            "first last latest earliest quote find show list print give name tell which what where when how much seen "
-            "reported happen happened happens logged exact exactly please distinct different total both either by per each "
-            "every on at of in during for across within inside via using through anywhere frequently rarely some are there "
-            "is was were be been did had the that this these those contained found single "
-            "one two three four five six seven eight nine ten largest longest biggest smallest shortest rarest removal removals "
-            "deprecation deprecations"
+            "word words phrase phrases term terms text texts line lines entry entries record records character "
+            "characters mention mentions often times occur occurs occurred occurring occurrence occurrences "
+            "appear appears appeared appearing appearances reference references number numbers count counts "
+            "many most least fewest top first last latest earliest quote find show list print give name tell "
+            "which what where when how much seen reported happen happened happens logged exact exactly please "
+            "distinct different total both either by per each every on at of in during for across within inside "
+            "via using through anywhere frequently rarely some are there is was were be been did had the that "
+            "this these those contained found single one two three four five six seven eight nine ten largest "
+            "longest biggest smallest shortest rarest removal removals deprecation deprecations"
         )
         | STOPWORDS
     )

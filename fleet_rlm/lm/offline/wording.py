@@ -15,7 +15,7 @@ CANNOT = "I am not a model and cannot answer this kind of question."
 
 
 def labelled(text: str) -> str:
-    """The text with the label at its end, unless it already carries it; lone surrogates, which no log holds, are escaped."""
+    """The text with the label at its end, unless it already carries it; lone surrogates are escaped, for logs."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if LABEL in text else f"{text.rstrip()}\n\n{LABEL}"
 
