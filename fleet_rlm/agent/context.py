@@ -77,20 +77,16 @@ def _text(value: Any, limit: int) -> str | None:
     if kind == "numpy.ndarray":
         return repr(value.tolist()) if value.size <= limit else None
     if isinstance(value, GrantedFile):
-        return _read(value.path) if value.path.stat().st_size <= limit else None
+        return value.text() if value.path.stat().st_size <= limit else None
     if isinstance(value, GrantedDirectory):
         sizes = value.file_sizes()
         if sum(sizes.values()) + 40 * len(sizes) > limit:
             return None
-        return "\n\n".join(f"--- {path}\n{_read(value.path / path)}" for path in sizes)
+        return "\n\n".join(f"--- {path}\n{text}" for path, text in value.texts().items())
     try:
         return repr(value) if _is_small_and_plain(value, limit) else None
     except (RecursionError, ValueError):  # nested too deep, or an integer longer than Python writes out
         return None
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _csv(table: Any) -> str:

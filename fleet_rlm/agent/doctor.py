@@ -11,6 +11,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleet_rlm.core.errors import FleetError, UserError
@@ -44,14 +45,22 @@ def checks() -> list[Check]:
     return [
         _python(),
         _package("dspy", "3.4.1", "3.5"),
-        _model(settings),
-        _sandbox(settings.sandbox),
-        _home(settings),
+        _tried("model", lambda: _model(settings)),
+        _tried("sandbox", lambda: _sandbox(settings.sandbox)),
+        _tried("home", lambda: _home(settings)),
         _package("ipython", "8.20"),
         _package("ipywidgets", "8.1"),
         _package("anywidget", "0.9.21"),
         _widget(),
     ]
+
+
+def _tried(name: str, check: Callable[[], Check]) -> Check:
+    """The check, whatever it meets: what it cannot bear is what it has found."""
+    try:
+        return check()
+    except Exception as error:
+        return Check(name, False, f"{type(error).__name__}: {error}")
 
 
 def _python() -> Check:

@@ -279,7 +279,7 @@ class RunLog:
                 where = f"{len(value):,} characters; whole in artifact {kept.id}"
                 setattr(event, field, f"{value[:half]}\n[… {where} …]\n{value[-half:]}")
                 if isinstance(event, (SpanStart, SpanEnd)):
-                    event.attrs = {**event.attrs, f"{field}_artifact": kept.id}
+                    event.attrs = {**event.attrs, f"{field}_artifact": kept.id, f"{field}_chars": len(value)}
         return event
 
 

@@ -23,8 +23,6 @@ STATUS = {
 }
 
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
-_KEPT_ASIDE = re.compile(r"\n\[… ([\d,]+) characters; whole in artifact a\d+ …\]\n")
-"""How `fleet_rlm.core.log` writes that a long text was moved to an artifact."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -77,7 +75,7 @@ def duration(microseconds: int) -> str:
 def elapsed(tree: Tree) -> str:
     """From the first to the last event that bears a time."""
     times = [event.ts for event in (tree.start, tree.end) if event is not None]
-    times += [time for span in tree.spans.values() for time in (span.start, span.end) if time is not None]
+    times += [time for span in list(tree.spans.values()) for time in (span.start, span.end) if time is not None]
     return duration(max(times) - min(times)) if times else "unknown"
 
 
@@ -121,12 +119,8 @@ def spent_sentence(tree: Tree) -> str:
 
 def sent(tree: Tree) -> int:
     """Characters of all prompts, whole ones counted even where the log keeps a preview of them."""
-    total = 0
-    for span in tree.spans.values():
-        if span.type == "llm" and span.input:
-            aside = _KEPT_ASIDE.search(span.input)
-            total += int(aside[1].replace(",", "")) if aside else len(span.input)
-    return total
+    calls = (span for span in list(tree.spans.values()) if span.type == "llm")
+    return sum(span.attrs.get("input_chars", len(span.input or "")) for span in calls)
 
 
 def _tokens(usage: Usage, limit: int | None) -> str:

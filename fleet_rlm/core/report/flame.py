@@ -48,7 +48,7 @@ def flame_svg(tree: Tree) -> str:
 
 
 def _extent(tree: Tree) -> tuple[int, int]:
-    spans = tree.spans.values()
+    spans = list(tree.spans.values())
     return min(span.start for span in spans), max(span.end or span.start for span in spans)
 
 

@@ -99,7 +99,7 @@ def _context(tree: Tree) -> str:
 
 
 def _legend(tree: Tree) -> str:
-    types = dict.fromkeys(span.type for span in tree.spans.values())
+    types = dict.fromkeys(span.type for span in list(tree.spans.values()))
     return f'<p class="legend">{"".join(f"<span class=t-{kind}>{kind}</span>" for kind in types)}</p>'
 
 
