@@ -7,7 +7,9 @@ from fleet_rlm.rlm.scope import Scope
 BASE = """\
 Plain CPython in a confined process without network. Everything a cell prints before an error is kept, and so is the
 value of its last expression. pandas, numpy and pyarrow are available if installed. A directory is a read-only mapping
-of relative path to text. Files written to ./artifacts are given to the user."""
+of relative path to text. Files written to ./artifacts are given to the user.
+A failed llm_query raises; llm_query_batched raises once for all its failures, or with return_exceptions=True gives
+exception objects in their places."""
 
 RECURSIVE = """\
 - `sub_rlm(prompt, context=value)` - a recursive sub-agent with its own loop and a copy of your variables; `context` is

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -52,7 +53,10 @@ def main() -> None:
 
 def _in_own_process(family: str, quick: bool) -> list[Row]:
     command = [sys.executable, "-m", "tests.benchmarks", "--only", family, "--json", *(["--quick"] if quick else [])]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=LIMIT_S)
+    environ = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else dspy would fetch a price list meanwhile
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    if done.returncode:
+        raise SystemExit(f"{family} failed:\n{done.stderr[-4_000:]}")
     return [Row.of(fields) for fields in json.loads(done.stdout.splitlines()[-1])]
 
 

@@ -56,7 +56,7 @@ def test_the_sets_agree_on_every_package() -> None:
         assert not differing
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [*SETS, "bench"])
 def test_pins_name_no_place_to_download_from(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
 
