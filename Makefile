@@ -24,7 +24,7 @@ demo: $(VENV)/.run ## three questions over large data, without an account (the f
 	@$(BIN)/fleet demo --all
 
 lab: $(VENV)/.lab $(WIDGET) ## JupyterLab on the quickstart notebook
-	@$(BIN)/jupyter lab notebooks/01-quickstart.ipynb
+	@$(BIN)/jupyter lab $$(test $$(id -u) -ne 0 || echo --allow-root) notebooks/01-quickstart.ipynb
 
 test: $(VENV)/.test $(WIDGET) chromium ## all tests: TypeScript, style, types, import contracts, pytest, notebooks
 	@$(NPM) run --silent typecheck
