@@ -32,6 +32,9 @@ class Settings:
         home: FLEET_HOME, where the logs and artifacts of runs are kept.
         window: FLEET_WINDOW, tokens of context of a model whose window is not known, such as one on your own server.
         direct_chars: FLEET_DIRECT_CHARS, the largest context in characters that is answered without recursion.
+        roots: FLEET_ROOTS, directories whose files a session's agent may load, separated by ":"; the current directory
+            if unset.
+        fetch_allow: FLEET_FETCH_ALLOW, hosts with private addresses that may be fetched, separated by commas.
     """
 
     lm: str | None = None
@@ -40,6 +43,8 @@ class Settings:
     home: Path = field(default_factory=_home)
     window: int | None = None
     direct_chars: int = 24_000
+    roots: tuple[str, ...] = ()
+    fetch_allow: tuple[str, ...] = ()
 
     VARIABLES: ClassVar[dict[str, str]] = {
         "lm": "FLEET_LM",
@@ -48,6 +53,8 @@ class Settings:
         "home": "FLEET_HOME",
         "window": "FLEET_WINDOW",
         "direct_chars": "FLEET_DIRECT_CHARS",
+        "roots": "FLEET_ROOTS",
+        "fetch_allow": "FLEET_FETCH_ALLOW",
     }
 
     @classmethod
@@ -67,4 +74,7 @@ class Settings:
                 if not given[name].isdecimal():
                     raise UserError(f"{cls.VARIABLES[name]} must be a whole number of {unit}, not {given[name]!r}")
                 values[name] = int(given[name])
+        for name, separator in (("roots", os.pathsep), ("fetch_allow", ",")):
+            if name in given:
+                values[name] = tuple(part.strip() for part in given[name].split(separator) if part.strip())
         return cls(**values)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         "FLEET_HOME": "~/runs",
         "FLEET_WINDOW": "8192",
         "FLEET_DIRECT_CHARS": "1000",
+        "FLEET_ROOTS": f"/data{os.pathsep} /more",
+        "FLEET_FETCH_ALLOW": "wiki.example, localhost:8080",
     }
     assert set(Settings.VARIABLES.values()) == set(environ)
     assert set(Settings.VARIABLES) == set(Settings.__dataclass_fields__) - {"VARIABLES"}
@@ -35,6 +38,8 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         home=Path.home() / "runs",
         window=8192,
         direct_chars=1000,
+        roots=("/data", "/more"),
+        fetch_allow=("wiki.example", "localhost:8080"),
     )
 
 

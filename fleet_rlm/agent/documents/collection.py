@@ -1,0 +1,151 @@
+"""Documents: the documents of one session by alias, one of them active.
+
+Their texts lie in one directory, each in a file named by the hash of its content. A session that owns the directory
+keeps `state()` beside it and restores by `from_state`; a collection without one has a temporary directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import keyword
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet_rlm.agent.documents.document import Document, DocumentError
+
+
+class Documents:
+    """Loaded documents in the order loaded.
+
+    Args:
+        directory: where the texts lie; it is made when the first is kept. None is a temporary one.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._directory = directory
+        self._documents: dict[str, Document] = {}
+        self._active: str | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the texts lie."""
+        if self._directory is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="fleet-documents-")
+            self._directory = Path(self._temporary.name)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._directory
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(list(self._documents.values()))
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __contains__(self, alias: str) -> bool:
+        return alias in self._documents
+
+    @property
+    def active(self) -> Document | None:
+        """The document meant where none is named: the one set, else the one loaded last."""
+        return None if self._active is None else self._documents[self._active]
+
+    def get(self, alias: str = "") -> Document:
+        """The document of this alias, or the active one.
+
+        Raises:
+            DocumentError: there is none.
+        """
+        if not alias and self.active is not None:
+            return self.active
+        if alias not in self._documents:
+            there_are = ", ".join(map(repr, self._documents)) or "none yet; load one with load_document"
+            raise DocumentError(f"there is no document {alias!r}; there are: {there_are}")
+        return self._documents[alias]
+
+    def set_active(self, alias: str) -> Document:
+        """Make a document the active one. Raises DocumentError if there is none of this alias."""
+        document = self.get(alias)
+        self._active = document.alias
+        return document
+
+    def add(
+        self, alias: str, source: str, kind: str, text: Iterable[str], metadata: Mapping[str, Any] | None = None
+    ) -> Document:
+        """Keep a text, given in pieces, and make it active; a document of the same alias is replaced.
+
+        Raises:
+            DocumentError: the alias is no name for a variable.
+        """
+        check_alias(alias)
+        sha256, chars = self.keep(text)
+        document = Document(
+            alias=alias,
+            source=source,
+            kind=kind,
+            chars=chars,
+            sha256=sha256,
+            metadata=dict(metadata or {}),
+            path=self.directory / sha256,
+        )
+        self._documents[alias] = document
+        self._active = alias
+        return document
+
+    def keep(self, text: Iterable[str]) -> tuple[str, int]:
+        """Write a text, given in pieces, to the directory; returns its hash and its length."""
+        digest, chars = hashlib.sha256(), 0
+        fd, partial = tempfile.mkstemp(dir=self.directory, prefix=".partial-")
+        try:
+            with open(fd, "wb") as file:
+                for piece in text:
+                    data = piece.replace("\0", "\ufffd").encode("utf-8", "replace")  # NUL would make it binary
+                    digest.update(data)
+                    chars += len(piece)
+                    file.write(data)
+            os.replace(partial, self.directory / digest.hexdigest())
+        except BaseException as error:
+            os.unlink(partial)
+            if isinstance(error, OSError):
+                raise DocumentError(f"the text cannot be kept in {self.directory}: {error.strerror}") from error
+            raise
+        return digest.hexdigest(), chars
+
+    def remove(self, alias: str) -> None:
+        """Forget a document; its text goes with the directory. Raises DocumentError if there is none."""
+        del self._documents[self.get(alias).alias]
+        if self._active == alias:
+            self._active = next(reversed(self._documents), None)
+
+    def state(self) -> dict[str, Any]:
+        """All but the texts, as plain JSON; `hashes` names the files of the texts."""
+        return {"active": self._active, "documents": [document.state() for document in self]}
+
+    def hashes(self) -> list[str]:
+        """Names of the files in `directory` that the documents need; others there can go."""
+        return list(dict.fromkeys(name for document in self for name in document.hashes()))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], directory: Path) -> Documents:
+        """The documents of a `state()`, over the directory that holds their texts.
+
+        Nothing is read yet: a text that is gone or was changed is told when it is read.
+        """
+        documents = cls(directory)
+        for kept in state["documents"]:
+            documents._documents[kept["alias"]] = Document(**kept, path=directory / kept["sha256"])
+        documents._active = state["active"]
+        return documents
+
+
+def check_alias(alias: str) -> None:
+    """Raise DocumentError unless the alias can be the name of a variable in a sandbox."""
+    from fleet_rlm.agent.context import RESERVED
+
+    if not alias.isidentifier() or keyword.iskeyword(alias) or alias.startswith("_") or alias in RESERVED:
+        raise DocumentError(
+            f"{alias!r} cannot be the alias of a document; it becomes a variable, so use a Python name such as 'report'"
+        )

@@ -1,0 +1,90 @@
+"""Workspace: what a session lets its agent work with, and all that the agent's tools see of the session.
+
+The session owns it, fills it and saves it; the tools read and change it. A run without a session has none, and then
+its agent has only the tools over the run's own data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from fleet_rlm.agent.buffers import Buffers
+from fleet_rlm.agent.documents import Documents
+from fleet_rlm.agent.documents.fetch import Fetcher
+from fleet_rlm.agent.roots import Roots
+from fleet_rlm.core.settings import Settings
+from fleet_rlm.rlm.describe import describe
+
+
+class CoreMemory(Protocol):
+    """The memory that stands in the agent's prompt: a few bounded sections of text."""
+
+    @property
+    def sections(self) -> Mapping[str, str]:
+        """Section name to text."""
+        ...
+
+    def edit(self, section: str, content: str, mode: Literal["append", "replace"]) -> object:
+        """Change one section. Raises a FleetError if there is no such section, or the text does not fit."""
+        ...
+
+
+class VolumeFiles(Protocol):
+    """The texts of the session's memory folder, by path relative to it. Each raises a FleetError that says why not."""
+
+    async def alist(self, folder: str = "") -> list[str]:
+        """Relative paths of the files below `folder`, sorted."""
+        ...
+
+    async def aread(self, path: str) -> str:
+        """The text of a file."""
+        ...
+
+    async def awrite(self, path: str, text: str) -> None:
+        """Write a file whole, with the folders above it."""
+        ...
+
+    async def adelete(self, path: str) -> None:
+        """Remove a file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One question of the session and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(kw_only=True)
+class Workspace:
+    """What the agent of a session may use; a part that is None or empty brings no tools.
+
+    Attributes:
+        documents: the loaded documents.
+        buffers: named lists of texts.
+        memory: the core memory, in the prompt.
+        files: the memory folder of the session's volume.
+        roots: where files of this machine may be read.
+        fetcher: how URLs are fetched.
+        history: earlier questions and answers, oldest first.
+    """
+
+    documents: Documents = field(default_factory=Documents)
+    buffers: Buffers = field(default_factory=Buffers)
+    memory: CoreMemory | None = None
+    files: VolumeFiles | None = None
+    roots: Roots = field(default_factory=lambda: Roots(*Settings.from_environ().roots))
+    fetcher: Fetcher = field(default_factory=lambda: Fetcher(allow=Settings.from_environ().fetch_allow))
+    history: list[Exchange] = field(default_factory=list)
+
+    def values(self) -> dict[str, Any]:
+        """The documents as values for a sandbox, by alias."""
+        return {document.alias: document.value() for document in self.documents}
+
+    def described(self) -> list[dict[str, str]]:
+        """The documents as a prompt tells of them; see `fleet_rlm.rlm.describe`."""
+        return [describe(name, value) for name, value in self.values().items()]
