@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.rlm.children import answer_in, fill
 from fleet_rlm.rlm.engine import run_cell
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.sandbox.base import Sandbox
 
 
-def agent_tools(scope: Scope, sandbox: Sandbox, names: list[str], *, may_delegate: bool) -> list[Callable[..., Any]]:
+def agent_tools(
+    scope: Scope, sandbox: Sandbox, names: list[str], *, may_delegate: bool, workspace: Workspace | None = None
+) -> list[Callable[..., Any]]:
     """The tools of one run, over the variables `names` of its sandbox."""
 
     async def delegate_to_rlm(query: str, context: str = "") -> str:

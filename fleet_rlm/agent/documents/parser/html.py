@@ -1,0 +1,135 @@
+"""HTML to text one can read: headings as `#`, links with their address, lists, tables as rows, no scripts."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from html.parser import HTMLParser
+from typing import Any, BinaryIO
+
+from fleet_rlm.agent.documents.parser.contract import Write
+
+UNSEEN = frozenset({"script", "style", "noscript", "template", "svg"})
+BLOCKS = frozenset(
+    {"address", "article", "aside", "blockquote", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption"}
+    | {"figure", "footer", "form", "header", "hr", "main", "nav", "ol", "p", "section", "summary", "table", "ul", "pre"}
+)
+HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
+DEEP = 200
+PIECE = 1 << 20
+
+
+def parse(file: BinaryIO, write: Write) -> dict[str, Any]:
+    """Text of a page; metadata: its title."""
+    reader = _Reader(write)
+    decoder = codecs.getincrementaldecoder(_encoding(file))("replace")
+    while data := file.read(PIECE):
+        reader.feed(decoder.decode(data))
+    reader.close()
+    reader.flush()
+    return {"title": reader.title.strip()} if reader.title.strip() else {}
+
+
+def _encoding(file: BinaryIO) -> str:
+    head = file.read(4096)
+    file.seek(0)
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    named = re.search(rb"charset=[\"']?([\w-]+)", head)
+    try:
+        return codecs.lookup(named.group(1).decode()).name if named else "utf-8"
+    except LookupError:
+        return "utf-8"
+
+
+class _Reader(HTMLParser):
+    """Collects one block at a time, and writes it when the next begins."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__(convert_charrefs=True)
+        self.write = write
+        self.title = ""
+        self._block: list[str] = []
+        self._prefix = ""
+        self._links: list[str] = []
+        self._unseen = self._pre = self._title = 0
+        self._row: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in UNSEEN:
+            self._unseen += 1
+        elif tag == "title":
+            self._title += 1
+        elif tag in HEADINGS:
+            self._begin(f"{HEADINGS[tag]} ")
+        elif tag == "li":
+            self._begin("- ")
+        elif tag == "tr":
+            self._begin()
+            self._row = []
+        elif tag in ("td", "th"):
+            self._cell()
+        elif tag == "br":
+            self._block.append("\n")
+        elif tag == "a":
+            if len(self._links) < DEEP:
+                self._links.append(dict(attrs).get("href") or "")
+        elif tag == "img" and (alt := dict(attrs).get("alt")):
+            self._block.append(f"[image: {alt}]")
+        elif tag in BLOCKS:
+            self._begin()
+            self._pre += tag == "pre"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in UNSEEN:
+            self._unseen = max(0, self._unseen - 1)
+        elif tag == "title":
+            self._title = max(0, self._title - 1)
+        elif tag == "a" and self._links:
+            address = self._links.pop()
+            if address and not address.startswith(("#", "javascript:")):
+                self._block.append(f" ({address})")
+        elif tag in ("td", "th"):
+            self._cell()
+        elif tag == "tr" and self._row is not None:
+            self._cell()
+            row, self._row = self._row, None
+            if row:
+                self.write(f"| {' | '.join(row)} |\n")
+        elif tag in BLOCKS or tag in HEADINGS or tag == "li":
+            self._begin()
+            self._pre = max(0, self._pre - (tag == "pre"))
+
+    def handle_data(self, data: str) -> None:
+        if self._title:
+            self.title += data[: 500 - len(self.title)]
+        elif not self._unseen:
+            self._block.append(data)
+
+    def flush(self) -> None:
+        """Write what is collected."""
+        text = "".join(self._block)
+        self._block.clear()
+        text = text.strip("\n") if self._pre else re.sub(r"[^\S\n]+", " ", text.replace("\r", "")).strip()
+        if not self._pre:
+            text = re.sub(r"\s*\n\s*", "\n", text)
+        if text:
+            self.write(f"{self._prefix}{text}\n{'' if self._prefix == '- ' else chr(10)}")
+        self._prefix = ""
+
+    def _begin(self, prefix: str = "") -> None:
+        if self._row is not None:
+            self._block.append(" ")  # blocks inside a cell stay in their row
+            return
+        self.flush()
+        self._prefix = prefix
+
+    def _cell(self) -> None:
+        text = " ".join("".join(self._block).split())
+        self._block.clear()
+        if text and self._row is not None:
+            self._row.append(text.replace("|", "\\|"))
+        elif text:
+            self.write(f"{text}\n")

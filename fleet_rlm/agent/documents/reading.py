@@ -1,0 +1,47 @@
+"""Text files as text, in pieces: a file of any size passes through a few megabytes of memory once.
+
+UTF-8 (with or without a mark), UTF-16 and UTF-32 by their marks, and Latin-1 where it is none of them, because then
+every byte has a meaning and nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+PIECE = 1 << 22
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def encoding_of(file: BinaryIO) -> str:
+    """The encoding of an open file, which is read once to know that it is UTF-8."""
+    head = file.read(4)
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while data := file.read(PIECE):
+            decoder.decode(data)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def pieces(file: BinaryIO) -> Iterator[str]:
+    """The text of an open file, piece by piece, line ends as they are."""
+    decoder = codecs.getincrementaldecoder(encoding_of(file))("replace")
+    file.seek(0)
+    while data := file.read(PIECE):
+        yield decoder.decode(data)
+    yield decoder.decode(b"", final=True)
