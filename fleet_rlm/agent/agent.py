@@ -12,6 +12,7 @@ from typing import Any
 
 import dspy
 
+from fleet_rlm.agent.conversation import Earlier
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError
 from fleet_rlm.core.events import Delta, Note
 from fleet_rlm.lm.metered import calling_as
@@ -29,6 +30,10 @@ Answer the user's question about their data. `context` only describes the variab
 can be very large. Read them through the tools, never guess what they hold. Put the evidence for the answer (quotes
 with their place, rows, figures) into the answer."""
 
+IN_SESSION = """
+This is one turn of a conversation: the earlier questions and answers come before it. `memory` is what you keep of it
+and of your user beyond them; keep it true and short."""
+
 
 class FleetAgent(dspy.ReAct):
     """The agent of one run.
@@ -36,13 +41,21 @@ class FleetAgent(dspy.ReAct):
     Args:
         scope: log, budget and models.
         tools: async functions the agent may call; name, signature and docstring are what the model sees.
+        earlier: the conversation this is a turn of; then `memory` is an input beside `question` and `context`.
         max_iters: steps before it must answer.
     """
 
-    def __init__(self, scope: Scope, tools: list[Callable[..., Any]], max_iters: int = 12) -> None:
+    def __init__(
+        self, scope: Scope, tools: list[Callable[..., Any]], *, earlier: Earlier | None = None, max_iters: int = 12
+    ) -> None:
         signature = dspy.Signature("question, context -> answer", INSTRUCTIONS)
+        if earlier is not None:
+            signature = dspy.Signature(
+                "question, context, memory, history: dspy.History -> answer", INSTRUCTIONS + IN_SESSION
+            )
         super().__init__(signature, tools=tools, max_iters=max_iters)
         self.scope = scope
+        self.earlier = earlier
 
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
         """Decide, act, observe until finished.
@@ -64,7 +77,7 @@ class FleetAgent(dspy.ReAct):
         if fault is not None:
             _observe(trajectory, len(trajectory) // 4, "", "(unreadable reply)", {}, fault)
         with calling_as("answer", "finish"):
-            return await self._async_call_with_potential_trajectory_truncation(self.extract, trajectory, **inputs)
+            return await self._ask(self.extract, trajectory, inputs)
 
     async def _act(self, trajectory: dict[str, Any], inputs: dict[str, Any]) -> str | None:
         unreadable = Unreadable(self.scope.log, self.scope.lm.model)
@@ -75,9 +88,7 @@ class FleetAgent(dspy.ReAct):
             with self.scope.log.span("step", f"step {index + 1}"):
                 try:
                     with calling_as("decide", "step"):
-                        action = await self._async_call_with_potential_trajectory_truncation(
-                            self.react, trajectory, **inputs
-                        )
+                        action = await self._ask(self.react, trajectory, inputs)
                 except BudgetExhausted as error:
                     return str(error)
                 except dspy.AdapterParseError as error:
@@ -91,6 +102,21 @@ class FleetAgent(dspy.ReAct):
                 if name == "finish":
                     return None
         return f"all {self.max_iters} steps are used"
+
+    async def _ask(self, predictor: Any, trajectory: dict[str, Any], inputs: dict[str, Any]) -> dspy.Prediction:
+        """Call a predictor; where the prompt outgrows the window, with ever fewer of the earlier turns."""
+        while True:
+            history = {} if self.earlier is None else {"history": self.earlier.history()}
+            try:
+                return await self._async_call_with_potential_trajectory_truncation(
+                    predictor, trajectory, **inputs, **history
+                )
+            except dspy.ContextWindowExceededError:
+                if self.earlier is None or not self.earlier.shown:
+                    raise
+                self.earlier = self.earlier.halved()
+                text = f"the prompt outgrew the context window; the latest {len(self.earlier.shown)} turns are sent on"
+                self.scope.log.emit(Note(level="warning", text=text))
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> str:
         """A tool's result, or its failure in words the model can act on."""

@@ -46,6 +46,7 @@ class Request:
         concurrency: sub-queries in flight at once.
         sandbox: the backend's name.
         settings: the environment's settings.
+        auto: the mode was left to us.
     """
 
     task: str
@@ -60,6 +61,7 @@ class Request:
     concurrency: int
     sandbox: str
     settings: Settings
+    auto: bool = False
 
 
 def request(
@@ -128,6 +130,7 @@ def request(
         concurrency=concurrency,
         sandbox=sandbox,
         settings=settings,
+        auto=mode == "auto",
     )
 
 

@@ -11,26 +11,29 @@ import asyncio
 import contextlib
 import datetime
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import dspy
 import msgspec
 
 from fleet_rlm.agent.agent import FleetAgent
+from fleet_rlm.agent.conversation import HISTORY, MEMORY, Earlier, as_value
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import Request, request, with_options_of
 from fleet_rlm.agent.tools import agent_tools
+from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFailed, RunStopped, UserError
-from fleet_rlm.core.events import Note, RunEnd, RunStart, SandboxState
+from fleet_rlm.core.events import Note, RunEnd, RunStart, RunStatus, SandboxState, Variable
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.loop import submit
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.rlm.children import answer_in
-from fleet_rlm.rlm.describe import prompt_text
+from fleet_rlm.rlm.describe import describe, prompt_text
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.rlm.unreadable import Unreadable
 from fleet_rlm.sandbox.base import Sandbox
@@ -38,6 +41,12 @@ from fleet_rlm.sandbox.registry import sandbox_named
 
 NO_DATA = "(no data was given)"
 """What stands for the context of a question without any."""
+
+Opened = Callable[[Request, Scope], AbstractAsyncContextManager[Sandbox]]
+"""Gives a run its sandbox, with the values of the request in it."""
+
+Ended = Callable[[Run, RunEnd], Awaitable[None]]
+"""Is told how a run ends, before its log says so; what it emits stands in that log."""
 
 
 @with_options_of(request)
@@ -52,8 +61,24 @@ def start(task: str, **options: Any) -> Run:
     return begin(request(task, **options))
 
 
-def begin(asked: Request) -> Run:
-    """Start the run of a checked request."""
+def begin(
+    asked: Request,
+    *,
+    workspace: Workspace | None = None,
+    sandbox: Opened | None = None,
+    session: str | None = None,
+    ended: Ended | None = None,
+) -> Run:
+    """Start the run of a checked request, in a session as a turn of it.
+
+    Args:
+        workspace: what the session lets its agent work with; the model is then sent its history and memory too.
+        sandbox: opens the session's own sandbox; without it the run has one of its own.
+        session: the session's id, for the log.
+        ended: is awaited when the outcome is known; the run is over when it is.
+    """
+    if workspace is not None:
+        asked = in_session(asked, workspace)
     log, fault = _open_log(asked)
     run = Run(log)
     log.emit(
@@ -68,13 +93,22 @@ def begin(asked: Request) -> Run:
             sandbox=asked.sandbox,
             cell_timeout=asked.cell_timeout,
             concurrency=asked.concurrency,
+            session=session,
         )
     )
     if fault is not None:
         log.emit(Note(level="warning", text=fault))
-    work = _Work(asked, run)
+    work = _Work(asked, run, workspace, sandbox or _opened, ended)
     run.attach(submit(work.supervise()), lambda: submit(work.cancel()), work.limit)
     return run
+
+
+def in_session(asked: Request, workspace: Workspace) -> Request:
+    """The request as a turn: with the session's documents, and the agent wherever the way of working is left to us,
+    because only the agent has the session's tools."""
+    loaded = [Variable(**one) for one in workspace.described() if one["name"] not in asked.values]
+    asked = replace(asked, values={**workspace.values(), **asked.values}, context=[*asked.context, *loaded])
+    return replace(asked, mode="agent", text=None) if asked.auto else asked
 
 
 @with_options_of(request)
@@ -135,9 +169,14 @@ def plan(task: str, **options: Any) -> Plan:
 class _Work:
     """The task behind one run: does it, cancels it, changes its limits. Lives on the background loop."""
 
-    def __init__(self, asked: Request, run: Run) -> None:
+    def __init__(
+        self, asked: Request, run: Run, workspace: Workspace | None, opened: Opened, ended: Ended | None
+    ) -> None:
         self.asked = asked
         self.run = run
+        self.workspace = workspace
+        self.opened = opened
+        self.ended = ended
         self.scope = Scope.create(
             run.log,
             asked.budget,
@@ -156,16 +195,37 @@ class _Work:
         try:
             with self.scope.active():
                 async with asyncio.timeout(self.scope.ledger.seconds_left) as self.deadline:
-                    prediction = await _turn(self.asked, self.scope)
+                    prediction = await self.turn()
         except BaseException as error:
-            raise _ended(self.run, error, self.scope.ledger.budget.seconds) from error
+            told = _told(self.run, error, self.scope.ledger.budget.seconds)
+            await self.end(RunEnd(status=_status(told), error_type=type(told).__name__, error=str(told)))
+            raise told from error
         else:
             early = prediction.finished_early
             if not prediction.answer:
                 log.emit(Note(level="warning", text="the model gave an empty answer"))
-            log.emit(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
+            await self.end(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
         finally:
             log.close()
+
+    async def turn(self) -> dspy.Prediction:
+        asked, scope = self.asked, self.scope
+        with scope.log.span("turn", asked.mode, input=asked.task) as span:
+            if asked.text is not None:
+                prediction = await _direct(asked, scope, self.workspace)
+            else:
+                async with self.opened(asked, scope) as sandbox:
+                    prediction = await _worked(asked, scope, sandbox, self.workspace)
+            span.output = str(prediction.answer)
+            return prediction
+
+    async def end(self, end: RunEnd) -> None:
+        """Write the last event, whatever becomes of whoever wants to know first."""
+        try:
+            if self.ended is not None:
+                await self.ended(self.run, end)
+        finally:
+            self.run.log.emit(end)
 
     async def cancel(self) -> None:
         if self.task is not None:
@@ -189,47 +249,42 @@ class _Work:
             self.deadline.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
 
-def _ended(run: Run, error: BaseException, seconds: float | None) -> FleetError:
-    """Close the log of a run that has no answer; returns what to raise."""
+def _told(run: Run, error: BaseException, seconds: float | None) -> FleetError:
+    """What to raise for a run that has no answer."""
     told: FleetError
     if isinstance(error, asyncio.CancelledError):
-        status, told = "stopped", RunStopped("the run was stopped; its trace is kept")
+        told = RunStopped("the run was stopped; its trace is kept")
     elif isinstance(error, TimeoutError):
         text = f"the run was cut off after {seconds:g} s without an answer; raise the timeout"
-        status, told = "exhausted", BudgetExhausted("seconds", text)
-    elif isinstance(error, BudgetExhausted):
-        status, told = "exhausted", error
+        told = BudgetExhausted("seconds", text)
     elif isinstance(error, FleetError):
-        status, told = "failed", error
+        told = error
     else:
-        status, told = "failed", RunFailed(f"the run failed: {type(error).__name__}: {error}")
+        told = RunFailed(f"the run failed: {type(error).__name__}: {error}")
     told.run = run
-    run.log.emit(RunEnd(status=status, error_type=type(told).__name__, error=str(told)))  # type: ignore[arg-type]
     return told
 
 
-async def _turn(asked: Request, scope: Scope) -> dspy.Prediction:
-    with scope.log.span("turn", asked.mode, input=asked.task) as span:
-        if asked.text is not None:
-            prediction = await _direct(asked, scope)
-        else:
-            async with _opened(asked, scope) as sandbox:
-                prediction = await _worked(asked, scope, sandbox)
-        span.output = str(prediction.answer)
-        return prediction
+def _status(told: FleetError) -> RunStatus:
+    if isinstance(told, RunStopped):
+        return "stopped"
+    return "exhausted" if isinstance(told, BudgetExhausted) else "failed"
 
 
-async def _direct(asked: Request, scope: Scope) -> dspy.Prediction:
+async def _direct(asked: Request, scope: Scope, workspace: Workspace | None) -> dspy.Prediction:
     """One call: a plain model beats recursion on what it can read at once (arXiv 2512.24601, fig. 1)."""
-    predict = dspy.Predict(
-        dspy.Signature("question, context -> answer", "Answer the question from the context; quote your evidence.")
-    )
-    context = asked.text or NO_DATA
+    instructions = "Answer the question from the context; quote your evidence."
+    predict = dspy.Predict(dspy.Signature("question, context -> answer", instructions))
+    inputs: dict[str, Any] = {"context": asked.text or NO_DATA}
+    if workspace is not None:
+        signature = "question, context, memory, history: dspy.History -> answer"
+        predict = dspy.Predict(dspy.Signature(signature, f"{instructions} It is one turn of a conversation."))
+        inputs |= {"memory": workspace.memory_text(), "history": _earlier(scope, workspace).history()}
 
     async def ask(fault: str | None) -> dspy.Prediction:
         question = asked.task if fault is None else f"{asked.task}\n\n({fault})"
         with calling_as("direct", "step"):
-            return await predict.acall(question=question, context=context)
+            return await predict.acall(question=question, **inputs)
 
     try:
         prediction = await Unreadable(scope.log, asked.lm.name).asked(ask)
@@ -241,13 +296,40 @@ async def _direct(asked: Request, scope: Scope) -> dspy.Prediction:
     return dspy.Prediction(answer=prediction.answer, finished_early=None)
 
 
-async def _worked(asked: Request, scope: Scope, sandbox: Sandbox) -> dspy.Prediction:
-    names = list(asked.values)
+async def _worked(asked: Request, scope: Scope, sandbox: Sandbox, workspace: Workspace | None) -> dspy.Prediction:
+    told: dict[str, dict[str, str]] = {one.name: msgspec.to_builtins(one) for one in asked.context}
+    earlier = None if workspace is None else _earlier(scope, workspace)
+    if workspace is not None and earlier is not None:
+        values = _remembered(asked, workspace, earlier)
+        for name, value in values.items():
+            await sandbox.aput(name, value)
+        told |= {HISTORY: earlier.described()} if HISTORY in values else {}
+        told |= {MEMORY: describe(MEMORY, values[MEMORY], len(values[MEMORY]))} if MEMORY in values else {}
     if asked.mode == "rlm_only":
-        return await answer_in(scope, sandbox.afork, asked.task, names, "rlm")
-    tools = agent_tools(scope, sandbox, names, may_delegate=asked.mode == "agent")
-    described = "\n\n".join(prompt_text(msgspec.to_builtins(variable)) for variable in asked.context)
-    return await FleetAgent(scope, tools).acall(question=asked.task, context=described)
+        return await answer_in(scope, sandbox.afork, asked.task, list(told), "rlm", told=told)
+    tools = agent_tools(scope, sandbox, list(told), may_delegate=asked.mode == "agent", workspace=workspace)
+    inputs = {"question": asked.task, "context": "\n\n".join(map(prompt_text, told.values())) or NO_DATA}
+    if workspace is not None:
+        inputs["memory"] = workspace.memory_text()
+    return await FleetAgent(scope, tools, earlier=earlier).acall(**inputs)
+
+
+def _earlier(scope: Scope, workspace: Workspace) -> Earlier:
+    """What the model is sent of the conversation so far; what it is not sent is told."""
+    earlier = Earlier.fitting(workspace.history, scope.lm.window)
+    if earlier.cut:
+        text = f"the model is sent the latest {len(earlier.shown):,} of {earlier.total:,} turns; all are `{HISTORY}`"
+        scope.log.emit(Note(level="info", text=text))
+    return earlier
+
+
+def _remembered(asked: Request, workspace: Workspace, earlier: Earlier) -> dict[str, Any]:
+    """What of the conversation the sandbox holds: turns that no prompt shows, and where the agent is left out, all."""
+    alone = asked.mode == "rlm_only"
+    values: dict[str, Any] = {HISTORY: as_value(workspace.history)} if earlier.cut or (alone and earlier.total) else {}
+    if alone and workspace.memory_text():
+        values[MEMORY] = workspace.memory_text()
+    return {name: value for name, value in values.items() if name not in asked.values}
 
 
 @asynccontextmanager

@@ -6,29 +6,16 @@ its agent has only the tools over the run's own data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.documents import Documents
 from fleet_rlm.agent.documents.fetch import Fetcher
+from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.roots import Roots
 from fleet_rlm.core.settings import Settings
 from fleet_rlm.rlm.describe import describe
-
-
-class CoreMemory(Protocol):
-    """The memory that stands in the agent's prompt: a few bounded sections of text."""
-
-    @property
-    def sections(self) -> Mapping[str, str]:
-        """Section name to text."""
-        ...
-
-    def edit(self, section: str, content: str, mode: Literal["append", "replace"]) -> object:
-        """Change one section. Raises a FleetError if there is no such section, or the text does not fit."""
-        ...
 
 
 class VolumeFiles(Protocol):
@@ -84,6 +71,10 @@ class Workspace:
     def values(self) -> dict[str, Any]:
         """The documents as values for a sandbox, by alias."""
         return {document.alias: document.value() for document in self.documents}
+
+    def memory_text(self) -> str:
+        """The core memory as it stands in a prompt; empty where there is none."""
+        return self.memory.text() if self.memory is not None else ""
 
     def described(self) -> list[dict[str, str]]:
         """The documents as a prompt tells of them; see `fleet_rlm.rlm.describe`."""

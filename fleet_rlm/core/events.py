@@ -91,6 +91,7 @@ class RunStart(Event, tag="run.start"):
     sandbox: str | None = None
     cell_timeout: float | None = None
     concurrency: int | None = None
+    session: str | None = None
 
 
 class RunEnd(Event, tag="run.end"):

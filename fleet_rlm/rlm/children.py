@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import dspy
@@ -60,7 +60,13 @@ def _build(scope: Scope, names: list[str]) -> FleetRLM:
 
 
 async def answer_in(
-    scope: Scope, fork: Fork, query: str, names: list[str], door: str, extra: dict[str, Any] | None = None
+    scope: Scope,
+    fork: Fork,
+    query: str,
+    names: list[str],
+    door: str,
+    extra: dict[str, Any] | None = None,
+    told: Mapping[str, dict[str, str]] | None = None,
 ) -> dspy.Prediction:
     """Answer `query` by an RLM in a fork, one level of recursion deeper.
 
@@ -68,6 +74,7 @@ async def answer_in(
         fork: gives a sandbox with the variables `names`; asked again if that one dies.
         door: how the RLM was reached, the name of its span.
         extra: further values for the fork, by name.
+        told: descriptions that stand in the place of those `describe` would give, by name.
 
     Returns:
         the prediction: `answer`, `trajectory`, `finished_early`.
@@ -76,7 +83,7 @@ async def answer_in(
     names = list(dict.fromkeys([*names, *(extra or {})]))
     with scope.log.span("rlm", door, input=query, deeper=True) as span:
         scope.ledger.admit_child(_level())
-        prediction = await _answer(scope, fork, values, names, build_delegate_child)
+        prediction = await _answer(scope, fork, values, names, build_delegate_child, told=told)
         span.output = str(prediction.answer)
         return prediction
 
@@ -107,6 +114,7 @@ async def _answer(
     build: Callable[[Scope, list[str]], FleetRLM],
     *,
     narrow: bool = False,
+    told: Mapping[str, dict[str, str]] | None = None,
 ) -> dspy.Prediction:
     """Fill a fork with `values`, describe `names` in it (`narrow`: only a `context` it was given), and answer."""
     opened: list[Sandbox] = []
@@ -125,7 +133,7 @@ async def _answer(
     try:
         sandbox = await open_fork()
         names = ["context"] if narrow and await _was_given_context(sandbox) else names
-        described = await describe_in(sandbox, names)
+        described = [(told or {}).get(one["name"], one) for one in await describe_in(sandbox, names)]
         rlm = build(scope, [variable["name"] for variable in described])
         return await rlm.acall(sandbox=sandbox, variables=[_question(values["prompt"]), *described], reopen=open_fork)
     finally:

@@ -1,7 +1,8 @@
 """Reading a request and writing a reply in the chat or JSON layout that dspy's adapters use.
 
 A request with an output-field list becomes a `Prompt`; any other text is a bare prompt, `Prompt.outputs` empty.
-Only the last user message is read: earlier turns are history, and no family of questions refers back to them.
+Only the last user message is read: earlier turns are history, and an answer to a question that seems to refer to them
+says that they were not used.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Prompt:
     """Input field name to its text; None for a bare prompt."""
     outputs: tuple[str, ...] = ()
     """Names of the output fields, in order."""
+    turns: int = 0
+    """Questions asked before this one in the same conversation."""
     as_json: bool = False
     """True when the reply must be one JSON object."""
 
@@ -50,7 +53,8 @@ def read(request: Request) -> Prompt:
         return Prompt(text=text, instructions=instructions)
     tail = tail.partition("All interactions will be structured")[0]
     as_json = "Outputs will be a JSON object" in instructions or request.config.response_format is not None
-    return Prompt(text, instructions, _sections(text, _FIELD.findall(head)), tuple(_FIELD.findall(tail)), as_json)
+    inputs, outputs = _sections(text, _FIELD.findall(head)), tuple(_FIELD.findall(tail))
+    return Prompt(text, instructions, inputs, outputs, len(users) - 1, as_json)
 
 
 def write(prompt: Prompt, fields: Mapping[str, Any]) -> str:

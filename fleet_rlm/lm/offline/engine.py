@@ -14,7 +14,7 @@ from dspy.lm15 import Message, Request, Response, TextPart, Usage, response_to_e
 from fleet_rlm.lm.offline import direct, react, subquery
 from fleet_rlm.lm.offline.chat import Prompt, read, write
 from fleet_rlm.lm.offline.variables import read_variables, split_question
-from fleet_rlm.lm.offline.wording import LABEL, NAME, labelled, refusal
+from fleet_rlm.lm.offline.wording import LABEL, NAME, by_itself, labelled, refusal
 from fleet_rlm.lm.offline.work import Work, next_cell, read_history
 
 _CALLS = re.compile(r"You have max ([\d,]+) sub-LLM calls")
@@ -107,4 +107,5 @@ def _every(prompt: Prompt, text: str) -> dict[str, Any]:
     instead of yielding a made-up figure.
     """
     others = [name for name in prompt.outputs if name == "reasoning"]
+    text = by_itself(text, prompt.input("question")) if prompt.turns else text
     return {name: "I applied rules to the text above." if name in others else text for name in prompt.outputs}

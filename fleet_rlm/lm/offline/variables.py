@@ -15,6 +15,8 @@ _START = re.compile(r"^([ \t]*)Variable: `(\w+)`.*$(?=\n[ \t]*Type: )", re.MULTI
 _PREVIEW = re.compile(r"^Preview:\s*\n```[^\n]*\n(.*)\n```", re.MULTILINE | re.DOTALL)
 _BRACKETS = re.compile(r"\s*»»»\s*(?:\[\d+\] «««\s*)?\Z")
 _TYPE = re.compile(r"^Type: (.*)$", re.MULTILINE)
+_OF_THE_SESSION = ("session_history", "session_memory")
+"""Earlier turns and core memory: no data, so no question of ours is answered from them."""
 _QUESTION_NAMES = ("prompt", "question", "query")
 _TABLES = frozenset({"DataFrame", "Series", "Table", "RecordBatch", "ndarray"})
 
@@ -41,7 +43,7 @@ class Variable:
 
 def read_variables(text: str) -> list[Variable]:
     """Every variable described in the text, in order; an empty list when nothing is described."""
-    return [_read(head, body) for head, body in sections(_START, text)]
+    return [_read(head, body) for head, body in sections(_START, text) if head[2] not in _OF_THE_SESSION]
 
 
 def split_question(variables: list[Variable]) -> tuple[str, list[Variable]]:

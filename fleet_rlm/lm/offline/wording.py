@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 NAME = "fleet/offline"
@@ -11,6 +12,10 @@ ABILITIES = (
     "which files say something and what version, date or number they give, the value stated for a name, "
     "the top, total, average, distinct or first and last of table columns, with conditions."
 )
+_REFERS_BACK = re.compile(
+    r"\b(those|these|them|they|their|it|its|that one|the same|previous\w*|earlier|before that|what about|again)\b",
+    re.IGNORECASE,
+)
 CANNOT = "I am not a model and cannot answer this kind of question."
 
 
@@ -18,6 +23,15 @@ def labelled(text: str) -> str:
     """The text with the label at its end, unless it already carries it; lone surrogates are escaped, for logs."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if LABEL in text else f"{text.rstrip()}\n\n{LABEL}"
+
+
+def by_itself(text: str, question: str) -> str:
+    """The answer to one question of a conversation, saying so if its words refer to the turns before it."""
+    back = _REFERS_BACK.search(question)
+    if back is None:
+        return text
+    note = f"I read each question by itself; what `{back[0]}` refers to in earlier turns was not used."
+    return labelled(f"{text.replace(LABEL, '').rstrip()}\n\n{note}")
 
 
 def refusal(reason: str = "") -> str:

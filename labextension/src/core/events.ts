@@ -60,6 +60,7 @@ interface Payloads {
     offline: boolean;
     budget: Limits;
     context: Variable[];
+    session: string | null;
   };
   "run.end": { status: RunStatus; answer: unknown; error_type: string | null; error: string | null };
   "span.start": {
@@ -113,6 +114,7 @@ const payloads: { [K in Exclude<Kind, "unknown">]: (raw: Raw) => Payloads[K] } =
         preview: text(variable.preview),
       };
     }),
+    session: maybe(raw.session, text),
   }),
   "run.end": (raw) => ({
     status: oneOf(raw.status, RUN_STATUSES),
