@@ -32,6 +32,8 @@ class Settings:
         home: FLEET_HOME, where the logs and artifacts of runs are kept.
         window: FLEET_WINDOW, tokens of context of a model whose window is not known, such as one on your own server.
         direct_chars: FLEET_DIRECT_CHARS, the largest context in characters that is answered without recursion.
+        database_url: DATABASE_URL, the Postgres that keeps sessions and runs; unset, a SQLite file in the home does.
+        keep_mb: FLEET_KEEP_MB, room in megabytes for the data of runs, kept so that they can be resumed; 0 keeps none.
         roots: FLEET_ROOTS, directories whose files a session's agent may load, separated by ":"; the current directory
             if unset.
         fetch_allow: FLEET_FETCH_ALLOW, hosts with private addresses that may be fetched, separated by commas.
@@ -43,6 +45,8 @@ class Settings:
     home: Path = field(default_factory=_home)
     window: int | None = None
     direct_chars: int = 24_000
+    keep_mb: int = 4_096
+    database_url: str | None = None
     roots: tuple[str, ...] = ()
     fetch_allow: tuple[str, ...] = ()
 
@@ -53,6 +57,8 @@ class Settings:
         "home": "FLEET_HOME",
         "window": "FLEET_WINDOW",
         "direct_chars": "FLEET_DIRECT_CHARS",
+        "keep_mb": "FLEET_KEEP_MB",
+        "database_url": "DATABASE_URL",
         "roots": "FLEET_ROOTS",
         "fetch_allow": "FLEET_FETCH_ALLOW",
     }
@@ -69,7 +75,7 @@ class Settings:
         values: dict[str, object] = dict(given)
         if "home" in given:
             values["home"] = Path(given["home"]).expanduser()
-        for name, unit in (("direct_chars", "characters"), ("window", "tokens")):
+        for name, unit in (("direct_chars", "characters"), ("window", "tokens"), ("keep_mb", "megabytes")):
             if name in given:
                 if not given[name].isdecimal():
                     raise UserError(f"{cls.VARIABLES[name]} must be a whole number of {unit}, not {given[name]!r}")

@@ -143,11 +143,15 @@ def _models() -> str:
 
 def _config() -> str:
     """the settings of this kernel and the variables that set them"""
+    from fleet_rlm.core.redaction import REDACTED, SECRET_NAME
     from fleet_rlm.core.settings import Settings
 
     settings = Settings.from_environ()
     values = {variable: getattr(settings, name) for name, variable in Settings.VARIABLES.items()}
-    return table([[variable, "not set" if value is None else str(value)] for variable, value in values.items()])
+    shown = {
+        variable: REDACTED if value and SECRET_NAME.search(variable) else value for variable, value in values.items()
+    }
+    return table([[variable, "not set" if value is None else str(value)] for variable, value in shown.items()])
 
 
 def _doctor() -> str:

@@ -26,6 +26,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         "FLEET_HOME": "~/runs",
         "FLEET_WINDOW": "8192",
         "FLEET_DIRECT_CHARS": "1000",
+        "DATABASE_URL": "postgresql://fleet_app@127.0.0.1/fleet",
         "FLEET_ROOTS": f"/data{os.pathsep} /more",
         "FLEET_FETCH_ALLOW": "wiki.example, localhost:8080",
     }
@@ -38,6 +39,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         home=Path.home() / "runs",
         window=8192,
         direct_chars=1000,
+        database_url="postgresql://fleet_app@127.0.0.1/fleet",
         roots=("/data", "/more"),
         fetch_allow=("wiki.example", "localhost:8080"),
     )

@@ -1,0 +1,42 @@
+"""The durable, queryable record: sessions, turns, runs with their events and spans, and what belongs to them.
+
+Knows core only: no agent, no notebook, no server. Importing it loads SQLAlchemy, so whoever opens a store imports it
+inside the function that does.
+
+    store = open_store(None)                      # SQLite at FLEET_HOME/fleet.db; a URL means Postgres
+    mine = store.scoped(Identity("acme", "ada"))  # everything is used through a scope
+    mine.sessions.create("incident")              # blocking; `await mine.sessions.acreate(...)` from any loop
+"""
+
+from fleet_rlm.sessions.store.errors import (
+    LeaseLost,
+    NameTaken,
+    NotFound,
+    RevisionConflict,
+    StoreDamaged,
+    StoreError,
+    StoreTooNew,
+    StoreUnavailable,
+    UnsafeRole,
+)
+from fleet_rlm.sessions.store.identity import LOCAL, Identity
+from fleet_rlm.sessions.store.page import Page
+from fleet_rlm.sessions.store.store import Scope, Store, open_store
+
+__all__ = [
+    "LOCAL",
+    "Identity",
+    "LeaseLost",
+    "NameTaken",
+    "NotFound",
+    "Page",
+    "RevisionConflict",
+    "Scope",
+    "Store",
+    "StoreDamaged",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "UnsafeRole",
+    "open_store",
+]

@@ -1,0 +1,1 @@
+"""Alembic's revisions, oldest first; each is applied by `schema.py`, never at import."""

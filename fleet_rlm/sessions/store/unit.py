@@ -1,0 +1,104 @@
+"""One transaction of one identity: the only way a verb reads or writes.
+
+It stamps what is inserted and sees what is its own; records come out as plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import CursorResult, Delete, Select, Table, Update, func, inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fleet_rlm.sessions.store.identity import Identity
+from fleet_rlm.sessions.store.page import Page, checked
+from fleet_rlm.sessions.store.tables import Base, Owned
+
+T = TypeVar("T")
+
+
+class Unit:
+    """What a verb may do in its transaction."""
+
+    def __init__(self, session: AsyncSession, identity: Identity) -> None:
+        self._session = session
+        self.identity = identity
+
+    async def all(self, query: Select[T]) -> list[T]:
+        """Every match, in the query's order."""
+        return list((await self._session.scalars(query)).all())
+
+    async def first(self, query: Select[T]) -> T | None:
+        """The first match."""
+        return (await self._session.scalars(query.limit(1))).first()
+
+    async def page(self, query: Select[T], limit: int, offset: int, order: Sequence[Any]) -> Page[T]:
+        """A part of the matches, and how many there are."""
+        checked(limit, offset)
+        total = await self.first(select(func.count()).select_from(query.subquery()))
+        items = await self.all(query.order_by(*order).limit(limit).offset(offset))
+        return Page(items, total or 0, offset, limit)
+
+    async def change(self, statement: Update | Delete) -> int:
+        """Update or delete what matches of its own; returns how many rows that were."""
+        result = await self._session.execute(statement, execution_options={"synchronize_session": False})
+        assert isinstance(result, CursorResult)
+        return result.rowcount
+
+    async def insert(self, *records: Base, again: str | Sequence[str] = "fails") -> None:
+        """Write new records, all of one table, stamped with this identity.
+
+        Args:
+            again: what becomes of a row whose key is taken: it "fails" (IntegrityError), it "stays" as it is, or the
+                named columns are replaced.
+        """
+        if records:
+            await self.insert_rows(type(records[0]), [self._row(record) for record in records], again)
+
+    async def insert_rows(self, model: type[Base], rows: list[dict[str, Any]], again: str | Sequence[str]) -> None:
+        """`insert` for rows that are stamped already, without the cost of records."""
+        table: Any = model.__table__
+        made = (postgresql if self.is_postgres else sqlite).insert(table)
+        if again == "stays":
+            made = made.on_conflict_do_nothing()
+        elif again != "fails":
+            keys = [column.name for column in table.primary_key]
+            made = made.on_conflict_do_update(index_elements=keys, set_={name: made.excluded[name] for name in again})
+        await self._session.execute(made, rows)
+
+    async def upsert(self, statement: Any, row: dict[str, Any]) -> Any:
+        """Run an insert with its own conflict clause and RETURNING of one column; None where it wrote nothing."""
+        return (await self._session.execute(statement, [row])).scalar()
+
+    @property
+    def is_postgres(self) -> bool:
+        """Which of the two databases this is."""
+        return self._session.get_bind().dialect.name == "postgresql"
+
+    async def locked(self, key: str) -> None:
+        """Let no other transaction with this key go on before this one ends; on SQLite writers are alone anyway."""
+        if self.is_postgres:
+            connection = await self._session.connection()
+            await connection.exec_driver_sql(
+                "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{self.identity.tenant}:{key}",)
+            )
+
+    def _row(self, record: Base) -> dict[str, Any]:
+        record.tenant_id = self.identity.tenant  # type: ignore[attr-defined]
+        if isinstance(record, Owned):
+            record.user_id = self.identity.user
+        return {column: getattr(record, name) for name, column in _columns(type(record))}
+
+
+@cache
+def _columns(model: type[Base]) -> list[tuple[str, str]]:
+    mapper = inspect(model)
+    return [(attribute.key, attribute.columns[0].name) for attribute in mapper.column_attrs]
+
+
+def table_of(model: type[Base]) -> Table:
+    """The table behind a record's class."""
+    return model.__table__  # type: ignore[return-value]

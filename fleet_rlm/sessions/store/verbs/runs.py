@@ -1,0 +1,210 @@
+"""Runs: begun and finished as their logs say, listed, and leased to one writer at a time.
+
+A lease has a number that grows with each new holder. Whoever writes shows its number, so a writer that was away and
+comes back (a closed laptop, a stopped process) finds out before it writes.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import delete, or_, select, update
+
+from fleet_rlm.core import events as ev
+from fleet_rlm.sessions.store.columns import now
+from fleet_rlm.sessions.store.errors import LeaseLost, NotFound
+from fleet_rlm.sessions.store.page import LIMIT, Page
+from fleet_rlm.sessions.store.tables import Run
+from fleet_rlm.sessions.store.unit import Unit
+from fleet_rlm.sessions.store.verbs.base import Verbs, blocking, verb
+
+LEASE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write a run, until somebody takes it over after it has lapsed."""
+
+    run: str
+    owner: str
+    fence: int
+
+
+class Runs(Verbs):
+    """The runs of one user."""
+
+    @verb
+    async def abegin(self, start: ev.RunStart, *, session_id: str | None = None) -> Run:
+        """The row of a run whose log begins with `start`; made once, however often this is called.
+
+        Args:
+            session_id: the id of the session it belongs to.
+
+        Raises:
+            NotFound: the run's id is in use by somebody else.
+        """
+        run = Run(
+            id=start.run,
+            session_id=session_id,
+            parent_run=start.parent_run,
+            task=start.task,
+            mode=start.mode,
+            model=start.model,
+            sub_model=start.sub_model,
+            offline=start.offline,
+            started_at=_moment(start.ts),
+        )
+        async with self._write() as unit:
+            await unit.insert(run, again="stays")
+            return await _found(unit, start.run)
+
+    @verb
+    async def afinish(self, end: ev.RunEnd, usage: ev.Usage) -> None:
+        """Record how a run ended and what it used.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        values = {
+            "status": end.status,
+            "answer": msgspec.to_builtins(end.answer, enc_hook=repr),
+            "error_type": end.error_type,
+            "error": end.error,
+            "ended_at": _moment(end.ts),
+            **{name: getattr(usage, name) for name in usage.__struct_fields__},
+        }
+        async with self._write() as unit:
+            if not await unit.change(update(Run).where(Run.id == end.run).values(**values)):
+                raise NotFound("run", end.run)
+
+    @verb
+    async def aget(self, id: str) -> Run:
+        """One run.
+
+        Raises:
+            NotFound: there is none.
+        """
+        async with self._read() as unit:
+            return await _found(unit, id)
+
+    @verb
+    async def alist(
+        self,
+        *,
+        session_id: str | None = None,
+        status: str | None = None,
+        parent_run: str | None = None,
+        search: str | None = None,
+        started_after: datetime.datetime | None = None,
+        started_before: datetime.datetime | None = None,
+        limit: int = LIMIT,
+        offset: int = 0,
+    ) -> Page[Run]:
+        """Runs, the latest first; `search` is a part of the task."""
+        query = select(Run)
+        for column, wanted in ((Run.session_id, session_id), (Run.status, status), (Run.parent_run, parent_run)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if search:
+            query = query.where(Run.task.icontains(search, autoescape=True))
+        if started_after is not None:
+            query = query.where(Run.started_at >= started_after)
+        if started_before is not None:
+            query = query.where(Run.started_at < started_before)
+        async with self._read() as unit:
+            return await unit.page(query, limit, offset, (Run.started_at.desc(), Run.id))
+
+    @verb
+    async def adelete(self, id: str) -> None:
+        """Delete a run with its events, spans, artifacts' rows and feedback, for good.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        async with self._write() as unit:
+            if not await unit.change(delete(Run).where(Run.id == id)):
+                raise NotFound("run", id)
+
+    @verb
+    async def alease(self, id: str, owner: str, seconds: float = LEASE_S) -> Lease:
+        """Become the run's one writer, for `seconds`, longer with every batch that is written.
+
+        Args:
+            owner: who this is, unique among processes.
+
+        Raises:
+            LeaseLost: somebody else holds it and is alive.
+            NotFound: there is no such run.
+        """
+        async with self._write() as unit:
+            moment = now()
+            free = or_(Run.lease_owner.is_(None), Run.lease_owner == owner, Run.lease_until < moment)
+            taken = await unit.change(
+                update(Run)
+                .where(Run.id == id, free)
+                .values(
+                    lease_owner=owner,
+                    lease_fence=Run.lease_fence + 1,
+                    lease_until=moment + datetime.timedelta(seconds=seconds),
+                )
+            )
+            run = await _found(unit, id)
+            if not taken:
+                raise LeaseLost(f"run {id} is being written by {run.lease_owner}; wait until it has ended")
+            return Lease(id, owner, run.lease_fence)
+
+    @verb
+    async def arenew(self, lease: Lease, seconds: float = LEASE_S) -> None:
+        """Keep a lease while there is nothing to write.
+
+        Raises:
+            LeaseLost: somebody else has it now.
+        """
+        async with self._write() as unit:
+            await hold(unit, lease, seconds)
+
+    @verb
+    async def arelease(self, lease: Lease) -> None:
+        """Give a lease back; doing it twice, or too late, is harmless."""
+        async with self._write() as unit:
+            await unit.change(
+                update(Run)
+                .where(Run.id == lease.run, Run.lease_fence == lease.fence)
+                .values(lease_owner=None, lease_until=None)
+            )
+
+    begin = blocking(abegin)
+    finish = blocking(afinish)
+    get = blocking(aget)
+    list = blocking(alist)
+    delete = blocking(adelete)
+    lease = blocking(alease)
+    renew = blocking(arenew)
+    release = blocking(arelease)
+
+
+async def hold(unit: Unit, lease: Lease, seconds: float, last_seq: int | None = None) -> None:
+    """Show the lease's number and lengthen it, in the transaction that writes.
+
+    Raises:
+        LeaseLost: the number is not the run's any more; the transaction must not be committed.
+    """
+    values: dict[str, object] = {"lease_until": now() + datetime.timedelta(seconds=seconds)}
+    if last_seq is not None:
+        values["last_seq"] = last_seq
+    held = update(Run).where(Run.id == lease.run, Run.lease_owner == lease.owner, Run.lease_fence == lease.fence)
+    if not await unit.change(held.values(**values)):
+        raise LeaseLost(f"run {lease.run} was taken over by another writer; its log on disk has what is missing")
+
+
+async def _found(unit: Unit, id: str) -> Run:
+    run = await unit.first(select(Run).where(Run.id == id).execution_options(populate_existing=True))
+    if run is None:
+        raise NotFound("run", id)
+    return run
+
+
+def _moment(microseconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(microseconds=microseconds)
