@@ -1,0 +1,135 @@
+"""What staging and production do not start with: each unsafe setting by name, why, and what to set instead.
+
+On one's own machine (APP_ENV=local) the same settings are one's own business, except that a server told to use Entra
+that does not is never started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from jupyter_server.auth import AllowAllAuthorizer, IdentityProvider
+
+from fleet_rlm.server.auth.deployment import Deployment
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+STRANGERS = ("https://stranger.example", "http://other.invalid:8080")
+
+
+@dataclass(frozen=True)
+class Unsafe:
+    """A setting, why the server does not start with it, and the way out."""
+
+    setting: str
+    why: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.why}; {self.instead}"
+
+
+def enforce(app: ServerApp, deployment: Deployment | None = None) -> None:
+    """Stop the whole server, not only an extension, if this deployment must not run as it is set up.
+
+    Raises:
+        SystemExit: with every unsafe setting.
+    """
+    deployment = Deployment.from_environ() if deployment is None else deployment
+    contradictions = list(_contradictions(app, deployment))
+    found = contradictions + (unsafe_settings(app, deployment) if deployment.strict else [])
+    if found:
+        _stop(app, deployment, found)
+
+
+def unsafe_settings(app: ServerApp, deployment: Deployment, environ: Mapping[str, str] | None = None) -> list[Unsafe]:
+    """Everything about this server that must not be in staging or production."""
+    given = os.environ if environ is None else environ
+    return [*_signing_in(app, deployment, given), *_pages(app), *_surroundings(deployment)]
+
+
+def _contradictions(app: ServerApp, deployment: Deployment) -> Iterator[Unsafe]:
+    from fleet_rlm.server.auth.provider import EntraIdentityProvider
+
+    if deployment.auth_mode == "entra" and not isinstance(app.identity_provider, EntraIdentityProvider):
+        yield Unsafe(
+            "AUTH_MODE=entra",
+            f"the server signs people in by {type(app.identity_provider).__name__}",
+            "remove ServerApp.identity_provider_class, or set it to "
+            "fleet_rlm.server.auth.provider.EntraIdentityProvider",
+        )
+
+
+def _signing_in(app: ServerApp, deployment: Deployment, given: Mapping[str, str]) -> Iterator[Unsafe]:
+    provider = app.identity_provider
+    entra = "set AUTH_MODE=entra, run it under JupyterHub, or set a password and IdentityProvider.token=''"
+    hub = hasattr(provider, "hub_auth")
+    if not provider.auth_enabled:
+        yield Unsafe("IdentityProvider.token=''", "anybody who reaches the server may run code", entra)
+    elif not hub and type(provider).get_token is IdentityProvider.get_token and provider.token:
+        yield Unsafe("IdentityProvider.token", "it is accepted in URLs, which proxies and browsers log", entra)
+    if hub and given.get("JUPYTERHUB_ALLOW_TOKEN_IN_URL", "0") not in ("", "0"):
+        yield Unsafe("JUPYTERHUB_ALLOW_TOKEN_IN_URL", "URLs are logged by proxies and browsers", "unset it")
+    if given.get("JUPYTER_TOKEN"):
+        yield Unsafe("JUPYTER_TOKEN", "kernels inherit it, and with them generated code", "unset it")
+    if deployment.debug_identities:
+        yield Unsafe("ALLOW_DEBUG_AUTH", "callers could say who they are", "unset it")
+    if app.allow_unauthenticated_access:
+        yield Unsafe(
+            "ServerApp.allow_unauthenticated_access",
+            "routes that forgot to ask would be open to all",
+            "set it to False",
+        )
+    if deployment.entra is not None and isinstance(app.authorizer, AllowAllAuthorizer):
+        yield Unsafe(
+            "ServerApp.authorizer_class",
+            "whoever signs in would have files, kernels and terminals",
+            "set it to fleet_rlm.server.auth.authorizer.EntraAuthorizer",
+        )
+
+
+def _pages(app: ServerApp) -> Iterator[Unsafe]:
+    named = "name the origins that may call"
+    if app.allow_origin == "*":
+        yield Unsafe("ServerApp.allow_origin='*'", "any page could act for whoever looks at it", named)
+    if app.allow_origin_pat and any(re.match(app.allow_origin_pat, stranger) for stranger in STRANGERS):
+        yield Unsafe("ServerApp.allow_origin_pat", "it matches any origin", named)
+    if app.disable_check_xsrf:
+        yield Unsafe("ServerApp.disable_check_xsrf", "any page could act for whoever looks at it", "set it to False")
+
+
+def _surroundings(deployment: Deployment) -> Iterator[Unsafe]:
+    if not (deployment.public_url or "").startswith("https://"):
+        yield Unsafe(
+            "PUBLIC_URL",
+            "tokens and cookies may only travel encrypted",
+            "set it to the https address people use, base URL included",
+        )
+    if deployment.entra is not None and not deployment.entra.authority.startswith("https://"):
+        yield Unsafe("ENTRA_AUTHORITY", "keys fetched without encryption can be anybody's", "use https")
+    if deployment.sandbox == "process":
+        yield Unsafe("FLEET_SANDBOX=process", "generated code could do all the server can", "unset it")
+    if deployment.sandbox == "local" and deployment.entra is not None and deployment.sandbox_tier is None:
+        yield Unsafe(
+            "FLEET_SANDBOX=local",
+            "several people's generated code would share this machine's kernel",
+            "use a remote sandbox, or accept it by naming the tier: FLEET_SANDBOX_TIER=confined+ns",
+        )
+    if deployment.many_tenants and not (deployment.database_url or "").startswith("postgres"):
+        yield Unsafe(
+            "DATABASE_URL",
+            "only Postgres keeps several organisations' rows apart",
+            "set it to a postgresql:// address, or admit one tenant in ENTRA_TENANTS",
+        )
+
+
+def _stop(app: ServerApp, deployment: Deployment, found: list[Unsafe]) -> NoReturn:
+    for one in found:
+        app.log.critical("%s", one)
+    lines = "".join(f"\n  {one}" for one in found)
+    raise SystemExit(f"APP_ENV={deployment.app_env} does not start with:{lines}")

@@ -1,0 +1,42 @@
+"""An open WebSocket ends when what it was opened with does: the token expires, the user signs out, the tenant leaves.
+
+It covers every WebSocket of the server, kernels' too: a connection may live for days, an Entra token for an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+
+from tornado.websocket import WebSocketHandler
+
+CLOSE_CODE = 4401
+LOOK_S = 60
+
+
+def watch(handler: WebSocketHandler, exp: int, still: Callable[[], Awaitable[bool]]) -> None:
+    """Close the socket at `exp` (seconds since the epoch), or up to a minute after `still` turned false."""
+    loop = asyncio.get_running_loop()
+    socket = weakref.ref(handler)
+    tasks: set[asyncio.Task[None]] = set()  # a loop keeps only weak references
+
+    def later() -> None:
+        if socket() is not None:
+            loop.call_later(max(0.0, min(LOOK_S, exp - time.time())), begin)
+
+    def begin() -> None:
+        task = loop.create_task(look())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def look() -> None:
+        over = time.time() >= exp or not await still()
+        one = socket()
+        if over and one is not None:
+            one.close(CLOSE_CODE, "the sign-in has ended; sign in again")
+        elif not over:
+            later()
+
+    later()
