@@ -11,10 +11,21 @@ import keyword
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet_rlm.agent.context import RESERVED
 from fleet_rlm.agent.documents.document import Document, DocumentError
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A text in the directory: the hash that names its file, its characters, its line ends."""
+
+    sha256: str
+    chars: int
+    lines: int
 
 
 class Documents:
@@ -78,33 +89,25 @@ class Documents:
         """Keep a text, given in pieces, and make it active; a document of the same alias is replaced.
 
         Raises:
-            DocumentError: the alias is no name for a variable.
+            DocumentError: the alias is no name for a variable, or the text cannot be written.
         """
         check_alias(alias)
-        sha256, chars = self.keep(text)
-        document = Document(
-            alias=alias,
-            source=source,
-            kind=kind,
-            chars=chars,
-            sha256=sha256,
-            metadata=dict(metadata or {}),
-            path=self.directory / sha256,
-        )
-        self._documents[alias] = document
-        self._active = alias
-        return document
+        return self.put(alias, source, kind, self.keep(text), metadata or {})
 
-    def keep(self, text: Iterable[str]) -> tuple[str, int]:
-        """Write a text, given in pieces, to the directory; returns its hash and its length."""
-        digest, chars = hashlib.sha256(), 0
+    def keep(self, text: Iterable[str]) -> Kept:
+        """Write a text, given in pieces, to the directory; may take as long as copying a large file.
+
+        Raises:
+            DocumentError: it cannot be written.
+        """
+        digest, chars, lines = hashlib.sha256(), 0, 0
         fd, partial = tempfile.mkstemp(dir=self.directory, prefix=".partial-")
         try:
             with open(fd, "wb") as file:
                 for piece in text:
-                    data = piece.replace("\0", "\ufffd").encode("utf-8", "replace")  # NUL would make it binary
+                    data = clean(piece).encode()
                     digest.update(data)
-                    chars += len(piece)
+                    chars, lines = chars + len(piece), lines + piece.count("\n")
                     file.write(data)
             os.replace(partial, self.directory / digest.hexdigest())
         except BaseException as error:
@@ -112,7 +115,22 @@ class Documents:
             if isinstance(error, OSError):
                 raise DocumentError(f"the text cannot be kept in {self.directory}: {error.strerror}") from error
             raise
-        return digest.hexdigest(), chars
+        return Kept(digest.hexdigest(), chars, lines)
+
+    def put(self, alias: str, source: str, kind: str, kept: Kept, metadata: Mapping[str, Any]) -> Document:
+        """Make a document of a text that was kept, and make it active."""
+        document = Document(
+            alias=alias,
+            source=source,
+            kind=kind,
+            chars=kept.chars,
+            sha256=kept.sha256,
+            metadata={"lines": kept.lines, **metadata},
+            path=self.directory / kept.sha256,
+        )
+        self._documents[alias] = document
+        self._active = alias
+        return document
 
     def remove(self, alias: str) -> None:
         """Forget a document; its text goes with the directory. Raises DocumentError if there is none."""
@@ -143,9 +161,14 @@ class Documents:
 
 def check_alias(alias: str) -> None:
     """Raise DocumentError unless the alias can be the name of a variable in a sandbox."""
-    from fleet_rlm.agent.context import RESERVED
-
     if not alias.isidentifier() or keyword.iskeyword(alias) or alias.startswith("_") or alias in RESERVED:
         raise DocumentError(
             f"{alias!r} cannot be the alias of a document; it becomes a variable, so use a Python name such as 'report'"
         )
+
+
+def clean(text: str) -> str:
+    """The text without what no file of text can hold: NUL, which would make it binary, and lone surrogates."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from fleet_rlm.sandbox.files import GrantedDirectory
+from fleet_rlm.sandbox.files import SKIPPED_LISTED, GrantedDirectory
 
 
 class KeptFolder(GrantedDirectory):
@@ -45,3 +46,35 @@ class KeptFolder(GrantedDirectory):
     def _index(self) -> dict[str, Any]:
         index: dict[str, Any] = json.loads(self._index_path.read_bytes())
         return index
+
+
+class FolderText:
+    """The text of a folder while it is written: `add` each file, then keep `text` and `index`."""
+
+    def __init__(self) -> None:
+        self.text: IO[bytes] = tempfile.TemporaryFile()
+        self.files: list[tuple[str, int, int]] = []
+        self.skipped: dict[str, str] = {}
+        self.size = 0
+
+    def add(self, path: str, text: str) -> None:
+        """Append one file."""
+        heading, body = f"=== {path} ===\n".encode("utf-8", "replace"), text.encode("utf-8", "replace")
+        self.files.append((path, self.size + len(heading), len(body)))
+        self.size += self.text.write(heading + body + b"\n\n")
+
+    def skip(self, path: str, reason: str) -> None:
+        """Say that a file is left out."""
+        if len(self.skipped) < SKIPPED_LISTED:
+            self.skipped[path] = reason
+
+    def index(self) -> str:
+        """The index as JSON."""
+        return json.dumps({"files": sorted(self.files), "skipped": self.skipped})
+
+    def metadata(self) -> dict[str, Any]:
+        """What is told of the folder."""
+        told: dict[str, Any] = {"files": len(self.files)}
+        if self.skipped:
+            told["left_out"] = len(self.skipped)
+        return told

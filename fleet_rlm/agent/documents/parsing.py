@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from fleet_rlm.agent.documents.document import DocumentError
 from fleet_rlm.sandbox.guest import lockdown
@@ -42,65 +42,61 @@ DEFAULT = ParserLimits()
 
 @contextlib.asynccontextmanager
 async def parsed(
-    file: BinaryIO, name: str, kind: str, limits: ParserLimits = DEFAULT
-) -> AsyncIterator[tuple[BinaryIO, dict[str, Any]]]:
+    file: IO[bytes], name: str, kind: str, limits: ParserLimits = DEFAULT
+) -> AsyncIterator[tuple[IO[bytes], dict[str, Any]]]:
     """The text of an open file of a parsed kind, as an open file of UTF-8, and its metadata.
 
     Raises:
         DocumentError: it cannot be read; the sentence begins with `name`.
     """
-    with tempfile.TemporaryDirectory(prefix="fleet-parser-") as root, tempfile.TemporaryFile() as out:
-        report = await _run(file, out, kind, root, limits)
-        if "error" in report:
-            raise DocumentError(f"{name} {report['error']}")
+    with (
+        tempfile.TemporaryDirectory(prefix="fleet-parser-") as root,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as report,
+    ):
+        fault = await _run(file, out, report, kind, root, limits)
+        report.seek(0)
+        told = json.loads(report.read() or b"{}")
+        if "metadata" not in told:
+            raise DocumentError(f"{name} {told.get('error', fault)}")
         out.seek(0)
-        yield out, report["metadata"]
+        yield out, told["metadata"]
 
 
-async def _run(file: BinaryIO, out: BinaryIO, kind: str, root: str, limits: ParserLimits) -> dict[str, Any]:
-    reading, writing = os.pipe()
+async def _run(file: IO[bytes], out: IO[bytes], report: IO[bytes], kind: str, root: str, limits: ParserLimits) -> str:
+    """Run the parser to its end; returns what to say where it left no report."""
     config = {
         "kind": kind,
         "root": root,
         "read": readable()[0],
         "confine": sys.platform == "linux" and not lockdown.unconfinable(),
-        "report": writing,
+        "report": report.fileno(),
         "memory": limits.memory,
         "cpu": limits.cpu,
         "file_size": limits.file_size,
     }
     file.seek(0)
-    with open(reading, "rb") as answer:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-X", "utf8", "-c", START.format(WORKER), str(PACKAGE), json.dumps(config)),
-                stdin=file,
-                stdout=out,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={**ENVIRONMENT, "HOME": root, "TMPDIR": root, "MALLOC_ARENA_MAX": "2"},
-                cwd=root,
-                pass_fds=(writing,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(writing)
-        try:
-            await asyncio.wait_for(process.wait(), limits.seconds)
-        except TimeoutError:
-            return {"error": f"took longer than the {limits.seconds:g} s a parser gets; load a smaller part of it"}
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        told = answer.read()
-    if told:
-        found: dict[str, Any] = json.loads(told)
-        return found
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-X", "utf8", "-c", START.format(WORKER), str(PACKAGE), json.dumps(config)),
+        stdin=file,
+        stdout=out,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**ENVIRONMENT, "HOME": root, "TMPDIR": root, "MALLOC_ARENA_MAX": "2"},
+        cwd=root,
+        pass_fds=(report.fileno(),),
+        start_new_session=True,
+    )
+    try:
+        await asyncio.wait_for(process.wait(), limits.seconds)
+    except TimeoutError:
+        return f"took longer than the {limits.seconds:g} s a parser gets; load a smaller part of it"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        return {
-            "error": f"took more than the {limits.cpu} s of processor time a parser gets; load a smaller part of it"
-        }
-    return {
-        "error": f"cannot be read: its parser ended with status {process.returncode}; the file is damaged, or needs "
-        f"more than {limits.memory >> 20:,} MB of memory"
-    }
+        return f"took more than the {limits.cpu} s of processor time a parser gets; load a smaller part of it"
+    return (
+        f"cannot be read: its parser ended with status {process.returncode}; the file is damaged, or needs more than "
+        f"{limits.memory >> 20:,} MB of memory"
+    )

@@ -7,8 +7,13 @@ every byte has a meaning and nothing is dropped.
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from pathlib import Path
+from typing import IO
+
+from fleet_rlm.agent.documents.document import DocumentError
 
 PIECE = 1 << 22
 
@@ -21,7 +26,22 @@ MARKS = {
 }
 
 
-def encoding_of(file: BinaryIO) -> str:
+def opened(path: Path) -> IO[bytes]:
+    """A regular file, open. No link is followed: the path was resolved when it was checked against the roots.
+
+    Raises:
+        DocumentError: it is something else, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a pipe or device may wait, or wake whoever is there
+            raise DocumentError(f"{path} is not a regular file")
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise DocumentError(f"{path} cannot be read: {error.strerror}") from None
+    return open(fd, "rb")
+
+
+def encoding_of(file: IO[bytes]) -> str:
     """The encoding of an open file, which is read once to know that it is UTF-8."""
     head = file.read(4)
     for mark, encoding in MARKS.items():
@@ -38,7 +58,7 @@ def encoding_of(file: BinaryIO) -> str:
     return "utf-8"
 
 
-def pieces(file: BinaryIO) -> Iterator[str]:
+def pieces(file: IO[bytes]) -> Iterator[str]:
     """The text of an open file, piece by piece, line ends as they are."""
     decoder = codecs.getincrementaldecoder(encoding_of(file))("replace")
     file.seek(0)
