@@ -55,7 +55,7 @@ class Workspace:
         buffers: named lists of texts.
         memory: the core memory, in the prompt.
         files: the memory folder of the session's volume.
-        roots: where files of this machine may be read.
+        roots: where files of this machine may be read; None is nowhere.
         fetcher: how URLs are fetched.
         history: earlier questions and answers, oldest first.
     """
@@ -64,7 +64,7 @@ class Workspace:
     buffers: Buffers = field(default_factory=Buffers)
     memory: CoreMemory | None = None
     files: VolumeFiles | None = None
-    roots: Roots = field(default_factory=lambda: Roots(*Settings.from_environ().roots))
+    roots: Roots | None = field(default_factory=lambda: Roots(*Settings.from_environ().roots))
     fetcher: Fetcher = field(default_factory=lambda: Fetcher(allow=Settings.from_environ().fetch_allow))
     history: list[Exchange] = field(default_factory=list)
 

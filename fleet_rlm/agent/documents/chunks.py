@@ -1,7 +1,7 @@
 """Cutting a text into chunks: by size, at headings, at time stamps, or at the keys of JSON.
 
-The first three lose nothing: the chunks joined are the text (by size, where they do not overlap). JSON is cut as a value,
-and each chunk is JSON again. Patterns are linear-time (RE2): no pattern of a model can hang.
+The first three lose nothing: the chunks joined are the text (by size, where they do not overlap). JSON is cut as a
+value, and each chunk is JSON again. Patterns are linear-time (RE2): no pattern of a model can hang.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.patterns import compiled
 
 Strategy = Literal["size", "headers", "timestamps", "json_keys"]
 
@@ -82,15 +83,7 @@ def _chunk(text: str, start: int, end: int) -> Chunk:
 
 
 def _cuts(text: str, pattern: str) -> list[int]:
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        compiled = re2.compile(f"(?m){pattern}", options)
-    except re2.error as error:
-        raise DocumentError(f"the pattern is no regular expression RE2 takes: {error}") from None
-    return sorted({0, *(match.start() for match in compiled.finditer(text))})
+    return sorted({0, *(match.start() for match in compiled(f"(?m){pattern}").finditer(text))})
 
 
 def _gathered(parts: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:

@@ -128,12 +128,12 @@ class Fetcher:
 
     @contextlib.asynccontextmanager
     async def _answer(self, url: str) -> AsyncIterator[httpcore.Response]:
-        headers = {
-            "Host": urlsplit(url).netloc,
-            "User-Agent": "fleet-rlm",
-            "Accept": "*/*",
-            "Accept-Encoding": "gzip, identity",
-        }
+        headers = [
+            ("Host", urlsplit(url).netloc),
+            ("User-Agent", "fleet-rlm"),
+            ("Accept", "*/*"),
+            ("Accept-Encoding", "gzip, identity"),
+        ]
         context = await asyncio.to_thread(ssl.create_default_context)
         pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=_CheckedNetwork(self), retries=0)
         try:

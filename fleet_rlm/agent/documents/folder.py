@@ -59,7 +59,8 @@ class FolderText:
 
     def add(self, path: str, text: str) -> None:
         """Append one file."""
-        heading, body = f"=== {path} ===\n".encode("utf-8", "replace"), text.encode("utf-8", "replace")
+        path = path.encode("utf-8", "replace").decode()
+        heading, body = f"=== {path} ===\n".encode(), text.encode("utf-8", "replace")
         self.files.append((path, self.size + len(heading), len(body)))
         self.size += self.text.write(heading + body + b"\n\n")
 

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,7 @@ from fleet_rlm.agent.documents.kinds import PARSED, PROBE, kind_of
 from fleet_rlm.agent.documents.parsing import parsed
 from fleet_rlm.agent.documents.reading import opened, pieces
 from fleet_rlm.agent.documents.repository import repository_folder
-from fleet_rlm.agent.roots import Roots
+from fleet_rlm.agent.roots import OutsideRoots, Roots
 
 LARGEST_TEXT = 8 << 30
 LARGEST_PARSED = 512 << 20
@@ -28,10 +28,18 @@ COLUMNS = 100
 
 
 class Loader:
-    """Loads into one collection, from its roots and through its fetcher."""
+    """Loads into one collection.
 
-    def __init__(self, documents: Documents, roots: Roots, fetcher: Fetcher) -> None:
+    Args:
+        documents: the collection.
+        roots: where files may be read; None is nowhere.
+        fetcher: how URLs are fetched.
+        taken: names no document may have.
+    """
+
+    def __init__(self, documents: Documents, roots: Roots | None, fetcher: Fetcher, taken: Container[str] = ()) -> None:
         self.documents = documents
+        self.taken = taken
         self.roots = roots
         self.fetcher = fetcher
 
@@ -45,13 +53,14 @@ class Loader:
             DocumentError: it cannot be read as text; says why.
             OutsideRoots, FetchRefused: it may not be read.
         """
-        if alias:
-            check_alias(alias)
+        self._check(alias)
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", where):
             fetched = await self.fetcher.fetch(where)
             with fetched.file as file:
                 name = PurePosixPath(unquote(urlsplit(fetched.url).path)).name or urlsplit(fetched.url).hostname or ""
                 return await self._file(file, name, fetched.url, alias or self._alias(name), fetched.media_type)
+        if self.roots is None:
+            raise OutsideRoots("no files of this machine may be read here; give a URL")
         path = self.roots.resolve(where)
         alias = alias or self._alias(path.name)
         if path.is_dir():
@@ -66,8 +75,7 @@ class Loader:
             DocumentError: it cannot be had, or holds too much.
             OutsideRoots, FetchRefused: it may not be read.
         """
-        if alias:
-            check_alias(alias)
+        self._check(alias)
         folder, commit = await repository_folder(url, ref, self.roots, self.fetcher)
         name = PurePosixPath(urlsplit(url).path).name.removesuffix(".git")
         metadata = {"commit": commit, **({"ref": ref} if ref else {})}
@@ -103,6 +111,12 @@ class Loader:
             raise DocumentError(f"{source} is empty")
         return self.documents.put(alias, source, kind, kept, metadata)
 
+    def _check(self, alias: str) -> None:
+        if alias:
+            check_alias(alias)
+        if alias in self.taken and alias not in self.documents:
+            raise DocumentError(f"the name {alias!r} is that of other data of this question; choose another alias")
+
     def _alias(self, name: str) -> str:
         """A name for a variable, made of a file's name, that no document has yet."""
         stem = re.sub(r"\W+", "_", Path(name).stem, flags=re.ASCII).strip("_").lower() or "document"
@@ -112,7 +126,7 @@ class Loader:
         except DocumentError:
             stem = f"{stem}_document"
         alias, number = stem, 2
-        while alias in self.documents:
+        while alias in self.documents or alias in self.taken:
             alias, number = f"{stem}_{number}", number + 1
         return alias
 

@@ -22,7 +22,7 @@ from fleet_rlm.agent.documents.document import DocumentError
 from fleet_rlm.agent.documents.fetch import Fetcher
 from fleet_rlm.agent.documents.folder import FolderText
 from fleet_rlm.agent.documents.kinds import is_binary
-from fleet_rlm.agent.roots import Roots
+from fleet_rlm.agent.roots import OutsideRoots, Roots
 
 PACKED = 300 << 20
 """Bytes of a fetched pack."""
@@ -39,7 +39,7 @@ COMMIT = re.compile(r"[0-9a-f]{7,40}")
 FILE_MODES = ("100644", "100755")
 
 
-async def repository_folder(url: str, ref: str, roots: Roots, fetcher: Fetcher) -> tuple[FolderText, str]:
+async def repository_folder(url: str, ref: str, roots: Roots | None, fetcher: Fetcher) -> tuple[FolderText, str]:
     """The files of a repository at a branch, tag or commit ("" is its default branch), and the commit.
 
     Raises:
@@ -60,9 +60,11 @@ async def repository_folder(url: str, ref: str, roots: Roots, fetcher: Fetcher) 
             raise DocumentError(f"{url} did not arrive within {SECONDS:g} s") from None
 
 
-async def _source(url: str, roots: Roots, fetcher: Fetcher) -> tuple[str, list[str]]:
+async def _source(url: str, roots: Roots | None, fetcher: Fetcher) -> tuple[str, list[str]]:
     """What git is told to fetch from, and the options that keep it there."""
     if "://" not in url and not re.match(r"[^/]+:", url):
+        if roots is None:
+            raise OutsideRoots("no files of this machine may be read here; give an https URL")
         path = roots.resolve(url)
         return str(path), ["-c", "protocol.file.allow=always"]
     scheme = urlsplit(url).scheme
@@ -122,8 +124,8 @@ async def _read(git: _Git, commit: str, url: str) -> FolderText:
         for identity, path in wanted:
             blobs.stdin.write(f"{identity}\n".encode())
             await blobs.stdin.drain()
-            size = int((await blobs.stdout.readline()).split()[2])
-            data = (await blobs.stdout.readexactly(size + 1))[:-1]
+            length = int((await blobs.stdout.readline()).split()[2])
+            data = (await blobs.stdout.readexactly(length + 1))[:-1]
             if is_binary(data[:8192]):
                 folder.skip(path, "a binary file")
             else:
