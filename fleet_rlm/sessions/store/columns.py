@@ -80,3 +80,8 @@ class Moment(TypeDecorator[datetime.datetime]):
 def now() -> datetime.datetime:
     """This moment, as the store keeps it."""
     return datetime.datetime.now(datetime.UTC)
+
+
+def moment(microseconds: int) -> datetime.datetime:
+    """The point in time an event names, exactly."""
+    return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(microseconds=microseconds)

@@ -63,6 +63,21 @@ class StoreOutdated(StoreError):
     """The Postgres schema is older than this fleet-rlm; an administrator has to upgrade it."""
 
 
+class NotAdmitted(StoreError):
+    """The tenant is not known here, or it or the user is suspended; an administrator can admit them."""
+
+
+class QuotaExceeded(StoreError):
+    """A reservation would pass the quota of its period; nothing was reserved."""
+
+    def __init__(self, metric: str, period: str, amount: int, used: int, limit: int) -> None:
+        super().__init__(
+            f"{metric}: {amount:,} more would pass the quota of {period} ({used:,} of {limit:,} are used); wait for "
+            "the next period, or have the quota raised"
+        )
+        self.metric, self.period, self.used, self.limit = metric, period, used, limit
+
+
 class UnsafeRole(StoreError):
     """The database role could see every tenant; the message says why, and what to connect as instead."""
 

@@ -14,11 +14,17 @@ from fleet_rlm.sessions.store import schema, walls
 from fleet_rlm.sessions.store.engine import WRITES, Place, place_of
 from fleet_rlm.sessions.store.errors import translated
 from fleet_rlm.sessions.store.identity import LOCAL, Identity
+from fleet_rlm.sessions.store.role import check_role
 from fleet_rlm.sessions.store.unit import Unit
+from fleet_rlm.sessions.store.verbs.audit import AuditTrail
 from fleet_rlm.sessions.store.verbs.base import blocking, verb
 from fleet_rlm.sessions.store.verbs.events import Events
+from fleet_rlm.sessions.store.verbs.house import Quotas, SettingsOf, Tenants, Users
+from fleet_rlm.sessions.store.verbs.learning import Datasets, Feedbacks
+from fleet_rlm.sessions.store.verbs.memory import Memories
 from fleet_rlm.sessions.store.verbs.runs import Runs
 from fleet_rlm.sessions.store.verbs.sessions import Sessions
+from fleet_rlm.sessions.store.verbs.spans import Artifacts, Spans
 from fleet_rlm.sessions.store.verbs.turns import Turns
 
 
@@ -80,6 +86,7 @@ class Store:
             try:
                 with translated(str(self.place)):
                     async with engine.connect() as connection:
+                        await check_role(connection)
                         await schema.check_server(connection, self.place)
             except BaseException:
                 await engine.dispose()
@@ -124,6 +131,16 @@ class Scope:
         self.turns = Turns(self)
         self.runs = Runs(self)
         self.events = Events(self)
+        self.spans = Spans(self)
+        self.artifacts = Artifacts(self)
+        self.memory = Memories(self)
+        self.feedback = Feedbacks(self)
+        self.datasets = Datasets(self)
+        self.settings = SettingsOf(self)
+        self.audit = AuditTrail(self)
+        self.quotas = Quotas(self)
+        self.tenants = Tenants(self)
+        self.users = Users(self)
 
     @asynccontextmanager
     async def unit(self, *, writes: bool) -> AsyncIterator[Unit]:

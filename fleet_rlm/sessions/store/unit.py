@@ -5,11 +5,11 @@ It stamps what is inserted and sees what is its own; records come out as plain v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import CursorResult, Delete, Select, Table, Update, func, inspect, select
+from sqlalchemy import CursorResult, Delete, Select, Update, bindparam, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -69,9 +69,35 @@ class Unit:
             made = made.on_conflict_do_update(index_elements=keys, set_={name: made.excluded[name] for name in again})
         await self._session.execute(made, rows)
 
-    async def upsert(self, statement: Any, row: dict[str, Any]) -> Any:
-        """Run an insert with its own conflict clause and RETURNING of one column; None where it wrote nothing."""
-        return (await self._session.execute(statement, [row])).scalar()
+    async def insert_or(self, record: Base, changes: Callable[[Any], dict[str, Any]], where: Any, answer: Any) -> Any:
+        """Insert, or change the row that has the key, in one statement that no other transaction can come between.
+
+        Args:
+            changes: from the row that was to be inserted to what becomes of the existing one.
+            where: what must hold of the existing row; else nothing is changed.
+            answer: the column to return; None is returned where nothing was written.
+        """
+        table: Any = type(record).__table__
+        made = (postgresql if self.is_postgres else sqlite).insert(table)
+        keys = [column.name for column in table.primary_key]
+        made = made.on_conflict_do_update(index_elements=keys, set_=changes(made.excluded), where=where)
+        return (await self._session.execute(made.returning(answer), [self._row(record)])).scalar()
+
+    async def update_rows(self, model: type[Base], rows: list[dict[str, Any]]) -> None:
+        """Change many rows, each found by its key; all name the same columns."""
+        if not rows:
+            return
+        table: Any = model.__table__
+        keys = [column.name for column in table.primary_key]
+        found = [table.c[key] == bindparam(f"key_{key}") for key in keys]
+        changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0] if name not in keys}
+        named = [
+            {f"key_{name}" if name in keys else f"new_{name}": value for name, value in row.items()}
+            | {"key_tenant_id": self.identity.tenant}
+            for row in rows
+        ]
+        connection = await self._session.connection()
+        await connection.execute(update(table).where(*found).values(changed), named)
 
     @property
     def is_postgres(self) -> bool:
@@ -97,8 +123,3 @@ class Unit:
 def _columns(model: type[Base]) -> list[tuple[str, str]]:
     mapper = inspect(model)
     return [(attribute.key, attribute.columns[0].name) for attribute in mapper.column_attrs]
-
-
-def table_of(model: type[Base]) -> Table:
-    """The table behind a record's class."""
-    return model.__table__  # type: ignore[return-value]

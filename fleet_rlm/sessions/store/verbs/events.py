@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.errors import UserError
+from fleet_rlm.sessions.store.derived import derive
 from fleet_rlm.sessions.store.errors import NotFound
 from fleet_rlm.sessions.store.page import checked
 from fleet_rlm.sessions.store.tables import Event, Run
@@ -24,6 +25,8 @@ class Events(Verbs):
     @verb
     async def aappend(self, lease: Lease, events: Sequence[ev.Event], *, seconds: float = LEASE_S) -> None:
         """Add events that follow the last stored one; those that are there already stay as they are.
+
+        Spans, artifacts and the run's end are derived from them in the same transaction.
 
         Raises:
             LeaseLost: another writer has the run; nothing was written.
@@ -82,3 +85,4 @@ async def append(unit: Unit, lease: Lease, events: Sequence[ev.Event], seconds: 
         for event in events
     ]
     await unit.insert_rows(Event, rows, again="stays")
+    await derive(unit, lease.run, events)

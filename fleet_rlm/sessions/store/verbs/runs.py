@@ -1,4 +1,4 @@
-"""Runs: begun and finished as their logs say, listed, and leased to one writer at a time.
+"""Runs: begun as their logs say, listed, and leased to one writer at a time; what ends one is its last event.
 
 A lease has a number that grows with each new holder. Whoever writes shows its number, so a writer that was away and
 comes back (a closed laptop, a stopped process) finds out before it writes.
@@ -9,11 +9,10 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-import msgspec
 from sqlalchemy import delete, or_, select, update
 
 from fleet_rlm.core import events as ev
-from fleet_rlm.sessions.store.columns import now
+from fleet_rlm.sessions.store.columns import moment, now
 from fleet_rlm.sessions.store.errors import LeaseLost, NotFound
 from fleet_rlm.sessions.store.page import LIMIT, Page
 from fleet_rlm.sessions.store.tables import Run
@@ -54,30 +53,11 @@ class Runs(Verbs):
             model=start.model,
             sub_model=start.sub_model,
             offline=start.offline,
-            started_at=_moment(start.ts),
+            started_at=moment(start.ts),
         )
         async with self._write() as unit:
             await unit.insert(run, again="stays")
-            return await _found(unit, start.run)
-
-    @verb
-    async def afinish(self, end: ev.RunEnd, usage: ev.Usage) -> None:
-        """Record how a run ended and what it used.
-
-        Raises:
-            NotFound: there is no such run.
-        """
-        values = {
-            "status": end.status,
-            "answer": msgspec.to_builtins(end.answer, enc_hook=repr),
-            "error_type": end.error_type,
-            "error": end.error,
-            "ended_at": _moment(end.ts),
-            **{name: getattr(usage, name) for name in usage.__struct_fields__},
-        }
-        async with self._write() as unit:
-            if not await unit.change(update(Run).where(Run.id == end.run).values(**values)):
-                raise NotFound("run", end.run)
+            return await found(unit, start.run)
 
     @verb
     async def aget(self, id: str) -> Run:
@@ -87,7 +67,7 @@ class Runs(Verbs):
             NotFound: there is none.
         """
         async with self._read() as unit:
-            return await _found(unit, id)
+            return await found(unit, id)
 
     @verb
     async def alist(
@@ -139,18 +119,18 @@ class Runs(Verbs):
             NotFound: there is no such run.
         """
         async with self._write() as unit:
-            moment = now()
-            free = or_(Run.lease_owner.is_(None), Run.lease_owner == owner, Run.lease_until < moment)
+            present = now()
+            free = or_(Run.lease_owner.is_(None), Run.lease_owner == owner, Run.lease_until < present)
             taken = await unit.change(
                 update(Run)
                 .where(Run.id == id, free)
                 .values(
                     lease_owner=owner,
                     lease_fence=Run.lease_fence + 1,
-                    lease_until=moment + datetime.timedelta(seconds=seconds),
+                    lease_until=present + datetime.timedelta(seconds=seconds),
                 )
             )
-            run = await _found(unit, id)
+            run = await found(unit, id)
             if not taken:
                 raise LeaseLost(f"run {id} is being written by {run.lease_owner}; wait until it has ended")
             return Lease(id, owner, run.lease_fence)
@@ -176,7 +156,6 @@ class Runs(Verbs):
             )
 
     begin = blocking(abegin)
-    finish = blocking(afinish)
     get = blocking(aget)
     list = blocking(alist)
     delete = blocking(adelete)
@@ -199,12 +178,13 @@ async def hold(unit: Unit, lease: Lease, seconds: float, last_seq: int | None = 
         raise LeaseLost(f"run {lease.run} was taken over by another writer; its log on disk has what is missing")
 
 
-async def _found(unit: Unit, id: str) -> Run:
+async def found(unit: Unit, id: str) -> Run:
+    """The run of an id, in a transaction that is under way.
+
+    Raises:
+        NotFound: there is none.
+    """
     run = await unit.first(select(Run).where(Run.id == id).execution_options(populate_existing=True))
     if run is None:
         raise NotFound("run", id)
     return run
-
-
-def _moment(microseconds: int) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(microseconds=microseconds)

@@ -19,6 +19,7 @@ def upgrade() -> None:
     _conversation()
     _record()
     _learning()
+    _seal_audit()
 
 
 def _house() -> None:
@@ -192,6 +193,16 @@ def _learning() -> None:
         *_documents("metadata"),
         _part_of("examples", "datasets", "dataset_id"),
     )
+
+
+def _seal_audit() -> None:
+    """SQLite knows no grants; there the file refuses to change or delete an entry of the audit."""
+    if op.get_bind().dialect.name == "sqlite":
+        for verb in ("update", "delete"):
+            op.execute(
+                f"create trigger fleet_audit_no_{verb} before {verb} on fleet_audit "
+                "begin select raise(abort, 'the audit is only added to'); end"
+            )
 
 
 def _table(name: str, keys: str, *rest: sa.Column | sa.Constraint) -> None:  # type: ignore[type-arg]
