@@ -46,12 +46,19 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
 
 
 class _Work(Generic[T]):
-    """A coroutine on the background loop whose `future` is done only when its clean-up is, even if it was cancelled."""
+    """A coroutine on the background loop, over only when its clean-up is, even if it was cancelled.
+
+    The waiting thread sleeps on a bare lock: a concurrent Future costs more than many a coroutine waited for here.
+    """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._coroutine = coroutine
-        self._task: asyncio.Task[T] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._started = False
+        self._result: T
+        self._error: BaseException | None = None
+        self._over = threading.Lock()
+        self._over.acquire()
 
     def begin(self) -> None:
         """Start it with a copy of the caller's context."""
@@ -61,25 +68,35 @@ class _Work(Generic[T]):
         """Ask it to end; safe from any thread and at any moment, for the loop reads this after `begin`."""
         background_loop().call_soon_threadsafe(self._cancel)
 
+    def wait(self, seconds: float = -1) -> None:
+        """Block until it is over, or for so many seconds."""
+        self._over.acquire(timeout=seconds)
+
+    def result(self) -> T:
+        """What it returned, once it is over; or raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
     def _begin(self) -> None:
-        self._task = background_loop().create_task(self._coroutine)
-        self._task.add_done_callback(self._end)
+        self._task = background_loop().create_task(self._whole())
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        else:
+        if not self._started:
             self._coroutine.close()
-            self.future.cancel()
+            self._over.release()
 
-    def _end(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
-            self.future.cancel()
-            self.future.set_running_or_notify_cancel()
-        elif (error := task.exception()) is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(task.result())
+    async def _whole(self) -> None:
+        self._started = True
+        try:
+            self._result = await self._coroutine
+        except asyncio.CancelledError:
+            self._error = concurrent.futures.CancelledError()
+        except BaseException as error:  # whatever it is belongs to the waiting thread
+            self._error = error
+        self._over.release()
 
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -96,9 +113,12 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     work = _Work(coroutine)
     try:
         work.begin()  # inside: an interrupt that arrives right after it must cancel, too
-        return work.future.result()
+        work.wait()
     except KeyboardInterrupt:
         work.cancel()
-        # A clean-up that hangs must not take the kernel's interrupt away.
-        concurrent.futures.wait([work.future], timeout=10)
+        work.wait(10)  # a clean-up that hangs must not take the kernel's interrupt away
         raise
+    try:
+        return work.result()
+    finally:
+        del work  # or the error's traceback would hold it, and it the error

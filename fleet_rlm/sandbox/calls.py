@@ -1,17 +1,21 @@
-"""Serve the tool calls of one guest: each is a task, sync tools run on this sandbox's own threads.
+"""Serve the tool calls of one guest: async tools as tasks of the loop, sync tools on this sandbox's own threads.
 
-A pool per sandbox, not one for all: a tool may itself run a nested sandbox whose tools need threads, and a shared
-bounded pool would then wait for itself. Every tool sees the context variables of the running `aexecute`. After `stop`
-nothing starts: running async tools are cancelled, later calls and late answers are refused.
+A sync tool may block for as long as it likes, so it never runs on the loop; its thread writes the answer itself, and
+the loop learns of it afterwards. A pool per sandbox, not one for all: a tool may itself run a nested sandbox whose
+tools need threads, and a shared bounded pool would then wait for itself. Every tool sees the context variables of the
+running `aexecute`. After `stop` nothing starts: running async tools are cancelled, later calls and late answers are
+refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from fleet_rlm.sandbox import values
@@ -21,6 +25,17 @@ THREADS = 64  # a cell may well map a sync tool over this many items; threads ar
 ForkFor = Callable[[int, int], Awaitable[Sandbox]]  # (call, item) -> child
 Lookup = Callable[[str], Tool | None]
 Send = Callable[[dict[str, Any], values.Parcel | None], None]
+
+
+@dataclass(eq=False)
+class _Threaded:
+    """A call of a sync tool that has not been answered."""
+
+    number: int
+    tool: Callable[..., Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+    context: contextvars.Context
 
 
 class CallDesk:
@@ -35,6 +50,7 @@ class CallDesk:
         self._fork_for = fork_for
         self._on_busy = on_busy
         self._tasks: set[asyncio.Task[None]] = set()
+        self._threaded: set[_Threaded] = set()
         self._context: contextvars.Context | None = None
         self._threads: ThreadPoolExecutor | None = None
 
@@ -47,6 +63,9 @@ class CallDesk:
         self._context = None
         for task in self._tasks:
             task.cancel()
+        for call in list(self._threaded):
+            if self._claimed(call):
+                self._refuse(call.number, RuntimeError("the call was stopped"))
 
     def close(self) -> None:
         """The sandbox is gone."""
@@ -63,33 +82,41 @@ class CallDesk:
         tool = self._lookup(name) if isinstance(name, str) else None
         if self._context is None:
             self._refuse(number, RuntimeError(f"{name}: no cell is running, or it was stopped"))
-        elif tool is None:
+            return
+        if tool is None:
             self._refuse(number, NameError(f"the tool {name!r} is not available (any more)"))
+            return
+        context = self._context.copy()
+        if not (self._tasks or self._threaded):
+            self._on_busy(True)
+        if isinstance(tool, ForkingTool):
+            self._begin(number, functools.partial(self._forking, number, tool, args, kwargs), context)
+        elif inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(type(tool).__call__):
+            self._begin(number, functools.partial(_called, tool, args, kwargs), context)
         else:
-            context = self._context.copy()
-            serving = self._serve(number, tool, args, kwargs, context)
-            task = asyncio.get_running_loop().create_task(serving, context=context)
-            self._tasks.add(task)
-            if len(self._tasks) == 1:
-                self._on_busy(True)
-            task.add_done_callback(self._done)
+            self._hand_over(_Threaded(number, tool, args, kwargs, context))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._tasks:
+    def _settle(self) -> None:
+        if not (self._tasks or self._threaded):
             self._on_busy(False)
 
     def _refuse(self, number: int, error: BaseException) -> None:
         self._send({"t": "ret", "call": number, "error": values.failure(error)}, None)
 
-    async def _serve(
-        self, number: int, tool: Tool, args: list[Any], kwargs: dict[str, Any], context: contextvars.Context
-    ) -> None:
+    # ---- on the loop
+
+    def _begin(self, number: int, work: Callable[[], Awaitable[Any]], context: contextvars.Context) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(number, work), context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._settle()
+
+    async def _serve(self, number: int, work: Callable[[], Awaitable[Any]]) -> None:
         try:
-            if isinstance(tool, ForkingTool):
-                parcel = values.result_parcel(await self._forking(number, tool, args, kwargs))
-            else:
-                parcel = await self._plain(tool, args, kwargs, context)
+            parcel = await self._encoded(await work())
         except asyncio.CancelledError:
             self._refuse(number, RuntimeError("the call was stopped"))
             raise
@@ -98,26 +125,55 @@ class CallDesk:
         else:
             self._send({"t": "ret", "call": number, "value": parcel.head}, parcel)
 
-    async def _plain(
-        self, tool: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], context: contextvars.Context
-    ) -> values.Parcel:
-        args, kwargs = _by_name(tool, args, kwargs)
-        if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(type(tool).__call__):
-            return await self._encoded(await tool(*args, **kwargs))
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"fleet-tool-{self._name}")
-
-        def work() -> values.Parcel | Awaitable[Any]:
-            result = tool(*args, **kwargs)
-            return result if inspect.isawaitable(result) else values.result_parcel(result)
-
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, context.copy().run, work)
-        return result if isinstance(result, values.Parcel) else await self._encoded(await result)
-
     async def _encoded(self, result: Any) -> values.Parcel:
         if result is None or type(result) in (bool, int, float) or (type(result) is str and len(result) < 65_536):
             return values.result_parcel(result)
         return await asyncio.to_thread(values.result_parcel, result)
+
+    # ---- on a thread
+
+    def _hand_over(self, call: _Threaded) -> None:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"fleet-tool-{self._name}")
+        self._threaded.add(call)
+        self._threads.submit(call.context.run, self._work, call, asyncio.get_running_loop())
+
+    def _work(self, call: _Threaded, loop: asyncio.AbstractEventLoop) -> None:
+        if call not in self._threaded:
+            return  # stopped before its turn came
+        try:
+            args, kwargs = _by_name(call.tool, call.args, call.kwargs)
+            result = call.tool(*args, **kwargs)
+            if inspect.isawaitable(result):
+                loop.call_soon_threadsafe(self._go_on, call, result)
+                return
+            parcel = values.result_parcel(result)
+        except BaseException as error:  # a tool that calls sys.exit() must not leave the code without an answer
+            if self._claimed(call):
+                self._refuse(call.number, error)
+        else:
+            if self._claimed(call):
+                self._send({"t": "ret", "call": call.number, "value": parcel.head}, parcel)
+            else:
+                parcel.discard()
+        loop.call_soon_threadsafe(self._settle)
+
+    def _claimed(self, call: _Threaded) -> bool:
+        """True for the first who asks, and he answers: the thread, or the loop when the cell is stopped."""
+        try:
+            self._threaded.remove(call)
+        except KeyError:
+            return False
+        return True
+
+    def _go_on(self, call: _Threaded, result: Awaitable[Any]) -> None:
+        """What a plain function returned turns out to be a coroutine's work."""
+        if self._claimed(call):
+            self._begin(call.number, lambda: result, call.context.copy())
+        elif inspect.iscoroutine(result):
+            result.close()
+
+    # ---- with children
 
     async def _forking(self, number: int, tool: ForkingTool, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if not tool.batched:
@@ -140,6 +196,11 @@ class CallDesk:
         finally:
             for child in children:
                 await child.aclose()
+
+
+async def _called(tool: Callable[..., Awaitable[Any]], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    args, kwargs = _by_name(tool, args, kwargs)
+    return await tool(*args, **kwargs)
 
 
 def _by_name(tool: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -51,9 +51,10 @@ class Cell:
         answer = self._answer = self._link.ask(request)
         self.pause(False)
         try:
-            return await asyncio.shield(answer)
+            return await answer
         except asyncio.CancelledError:
-            if not answer.done():
+            if answer.cancelled():
+                self._answer = self._link.still(answer)
                 self.stop()
             raise
         finally:

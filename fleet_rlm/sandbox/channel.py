@@ -1,7 +1,8 @@
-"""The host's end of one stream to a guest, driven by the background loop.
+"""The host's end of one stream to a guest, read by the background loop and written from any thread.
 
-Frames are written at once if the socket takes them, queued otherwise; arriving frames go to one callback. Whatever
-arrives comes from generated code: it is bounded, parsed as JSON with raw buffers, and never unpickled.
+Frames are written at once if the socket takes them, queued otherwise; arriving frames go to one callback. A thread
+that has a tool's result writes it itself, so the guest need not wait for the loop to be woken. Whatever arrives comes
+from generated code: it is bounded, parsed as JSON with raw buffers, and never unpickled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import collections
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -36,6 +38,7 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._parser = wire.Parser(wire.GUEST_LIMIT)
         self._queue: collections.deque[tuple[memoryview, list[int]]] = collections.deque()
+        self._writing = threading.Lock()  # of everything that writing touches: the queue, `_open`, closing the socket
         self._open = True
         self.peer_pid: int | None = None  # learned from the kernel with the first bytes
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -44,53 +47,65 @@ class Channel:
     def send(self, header: dict[str, Any], buffers: Iterable[wire.Buffer] = (), fds: Iterable[int] = ()) -> None:
         """Write a frame; takes ownership of the descriptors. Silent after the end: `on_end` has told."""
         owned = list(fds)
-        if not self._open:
-            _close(owned)
-            return
         if owned:
             header = {**header, "nfd": len(owned)}
-        chunks = [memoryview(chunk).cast("B") for chunk in wire.framed(wire.pack(header, buffers))]
-        self._queue.append((chunks[0], owned))
-        self._queue.extend((chunk, []) for chunk in chunks[1:])
-        if len(self._queue) == len(chunks):
-            self._write()
+        chunks = wire.framed(wire.pack(header, buffers))
+        with self._writing:
+            if not self._open:
+                _close(owned)
+                return
+            idle = not self._queue
+            self._queue.append((memoryview(chunks[0]), owned))
+            self._queue.extend((memoryview(chunk), []) for chunk in chunks[1:])
+            if idle and not self._write():
+                self._loop.call_soon_threadsafe(self._wait_for_room)
 
     def close(self) -> None:
         """Close this end; the guest ends. `on_end` is not called."""
         self._shut()
 
     def _shut(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        for _, fds in self._queue:
-            _close(fds)
-        self._queue.clear()
-        self._socket.close()
+        with self._writing:
+            if not self._open:
+                return
+            self._open = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            for _, fds in self._queue:
+                _close(fds)
+            self._queue.clear()
+            self._socket.close()
 
     def _end(self, reason: str) -> None:
         if self._open:
             self._shut()
             self._on_end(reason)
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Write what the socket takes. False if it is full."""
         try:
             while self._queue:
                 chunk, fds = self._queue[0]
-                sent = self._socket.sendmsg([chunk], wire.rights(fds))
+                sent = self._socket.sendmsg([chunk], wire.rights(fds)) if fds else self._socket.send(chunk)
                 _close(fds)
                 if sent < len(chunk):
                     self._queue[0] = (chunk[sent:], [])
                 else:
                     self._queue.popleft()
         except BlockingIOError:
-            self._loop.add_writer(self._socket, self._write)
+            return False
         except OSError:
-            self._loop.remove_writer(self._socket)  # the reader will see the end
-        else:
-            self._loop.remove_writer(self._socket)
+            return True  # the reader will see the end
+        return True
+
+    def _wait_for_room(self) -> None:
+        if self._open:
+            self._loop.add_writer(self._socket, self._writable)
+
+    def _writable(self) -> None:
+        with self._writing:
+            if self._open and self._write():
+                self._loop.remove_writer(self._socket)
 
     def _readable(self) -> None:
         try:

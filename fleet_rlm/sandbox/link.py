@@ -59,14 +59,24 @@ class Link:
             return answer
         number = next(self._numbers)
         self._answers[number] = answer
-        answer.add_done_callback(lambda _: self._answers.pop(number, None))
         self._channel.send({**header, "id": number}, parts, fds)
         return answer
+
+    def still(self, abandoned: asyncio.Future[Frame]) -> asyncio.Future[Frame]:
+        """A new future for the answer whose waiter was cancelled."""
+        renewed: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        for number, answer in self._answers.items():
+            if answer is abandoned:
+                self._answers[number] = renewed
+                return renewed
+        renewed.set_exception(SandboxDied(self.ended.result()))
+        renewed.exception()  # nobody else may be left to hear it
+        return renewed
 
     def _on_frame(self, header: dict[str, Any], parts: list[bytes]) -> None:
         kind = header["t"]
         if kind == "res":
-            answer = self._answers.get(header.get("id", 0))
+            answer = self._answers.pop(header.get("id", 0), None)
             if answer is not None and not answer.done():
                 answer.set_result((header, parts))
         elif kind == "ready" and not self.ready.done():
@@ -123,9 +133,10 @@ class Link:
         if not self.ready.done():
             self.ready.set_exception(SandboxDied(reason))
             self.ready.exception()  # whoever waits hears it; nobody may be waiting
-        for answer in list(self._answers.values()):
+        for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(SandboxDied(reason))
+        self._answers.clear()
         self._on_end(reason)
 
     async def close(self) -> None:

@@ -266,7 +266,7 @@ class LocalSandbox(BlockingFace):
             raise SandboxBusy(self.name)
         cell = self._cell = Cell(link, self.timeout if timeout is None else timeout, on_output, self._desk.stop)
         try:
-            bind, small = await self._bindings(variables or {})
+            bind, small = await self._bindings(variables) if variables else ([], {})
             request = {"t": "exec", "code": code, "fields": self.output_fields, "stream": on_output is not None}
             self._desk.open(contextvars.copy_context())
             header, _ = await cell.run({**request, "bind": bind, "set": small, **self._tool_changes()})
@@ -279,7 +279,7 @@ class LocalSandbox(BlockingFace):
             raise
         self._cell = None
         self._desk.stop()
-        files = await self._collect(header.get("files"))
+        files = await self._collect(header["files"]) if header.get("files") else []
         return result_of(header, cell, files)
 
     async def _bindings(self, variables: Mapping[str, Any]) -> tuple[list[tuple[str, int]], dict[str, Any]]:
@@ -299,20 +299,18 @@ class LocalSandbox(BlockingFace):
 
     def _tool_changes(self) -> dict[str, Any]:
         wanted = {name: _kind(tool) for name, tool in self.tools.items()}
+        if wanted == self._registered:
+            return {}
         for name in wanted:
             if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
                 raise SandboxError(f"a tool cannot be called {name!r}: it must be a free Python name")
-        if wanted == self._registered:
-            return {}
         add = {name: kind for name, kind in wanted.items() if self._registered.get(name) != kind}
         drop = [name for name in self._registered if name not in wanted]
         self._registered = wanted
         return {"add": add, "drop": drop}
 
     async def _collect(self, names: Any) -> list[Any]:
-        if not isinstance(names, list) or not names:
-            return []
-        if self._template is None:
+        if not isinstance(names, list) or self._template is None:
             return []
         keep = self._keep or self._template.root / self._kept_name()
         names = [name for name in names if isinstance(name, str)]

@@ -46,19 +46,19 @@ class Submission:
         self.fields: list[dict[str, Any]] | None = None
         self.values: dict[str, Any] | None = None
         self._interrupts = interrupts
-        self._over = threading.Event()
+        self._over: threading.Event | None = None  # of the thread that insists, once there is one
         self._lock = threading.Lock()
 
     def begin(self) -> None:
         """A new cell starts."""
-        self.values = None
-        self._over = threading.Event()
+        self.values = self._over = None
 
     def submit(self, *args: Any, **kwargs: Any) -> None:
         """Record the final output and end the cell."""
         values = self._bound(args, kwargs)
         if self.values is None:
-            threading.Thread(target=self._insist, args=(self._over,), name="fleet-submit", daemon=True).start()
+            over = self._over = threading.Event()
+            threading.Thread(target=self._insist, args=(over,), name="fleet-submit", daemon=True).start()
         self.values = values
         raise Submitted
 
@@ -94,9 +94,9 @@ class Submission:
 
     def end(self) -> None:
         """The cell is over; nothing is raised in it any more."""
-        with self._lock:
-            self._over.set()
-        if self.values is not None:
+        if self._over is not None:
+            with self._lock:
+                self._over.set()
             _raise_in(self._interrupts.main, None)
 
 

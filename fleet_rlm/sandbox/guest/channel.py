@@ -118,7 +118,6 @@ class Channel:
         self._waiting.append(box)
         try:
             while True:
-                box.event.clear()
                 if box.messages:
                     return box.messages.popleft()
                 if self._turn.acquire(blocking=False):
@@ -129,6 +128,7 @@ class Channel:
                     finally:
                         self._turn.release()
                 self._interruptible(region, box.event.wait)
+                box.event.clear()
         finally:
             self._waiting.remove(box)
             for other in self._waiting:

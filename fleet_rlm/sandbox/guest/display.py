@@ -61,10 +61,8 @@ def _png(figure: Any) -> bytes:
 
 
 def open_figures(shown: Any) -> list[dict[str, Any]]:
-    """Every open pyplot figure as a bundle, but for the one already shown as the cell's value; all are closed."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is None:
-        return []
+    """Every figure open in pyplot, which is loaded, but for the one shown as the cell's value; all are closed."""
+    pyplot = sys.modules["matplotlib.pyplot"]
     figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
     bundles = [bundle(figure) for figure in figures if figure is not shown]
     pyplot.close("all")

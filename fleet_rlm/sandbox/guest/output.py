@@ -70,9 +70,9 @@ class Output:
         self._raw = os.open(os.path.join(directory, "raw-output"), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
         os.dup2(self._raw, 1)
         os.dup2(self._raw, 2)
-        self._reset("", False)
+        self._reset("", 0, False)
 
-    def _reset(self, spool_path: str, streaming: bool) -> None:
+    def _reset(self, directory: str, number: int, streaming: bool) -> None:
         self._head: list[Chunk] = []
         self._tail: list[Chunk] = []
         self._room = KEEP
@@ -84,20 +84,20 @@ class Output:
         self._spooled = 0
         self._total = 0
         self._raw_read = 0
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._spool_path = spool_path
+        self._decoder: codecs.IncrementalDecoder | None = None  # of what child processes write
+        self._spool_directory = directory
+        self._number = number
         self._streaming = streaming
         self._unsent: list[Chunk] = []
         self._last_sent = 0.0
-        self._ticking = False
-        self._done = threading.Event()
+        self._done: threading.Event | None = None  # of the thread that sends what nobody else does, once there is one
 
-    def begin(self, spool_path: str, streaming: bool) -> None:
-        """Start a cell. `spool_path` is where its output goes if there is too much of it."""
+    def begin(self, directory: str, number: int, streaming: bool) -> None:
+        """Start a cell. `directory` is where its output goes, under its `number`, if there is too much of it."""
         with self._lock:
             if os.fstat(self._raw).st_size:
                 os.ftruncate(self._raw, 0)
-            self._reset(spool_path, streaming)
+            self._reset(directory, number, streaming)
 
     def write(self, stream: str, text: str) -> None:
         """Take one piece of output."""
@@ -120,9 +120,9 @@ class Output:
     def end(self) -> dict[str, Any]:
         """Finish the cell; returns chunks, whether text was cut, and the spool file's name if there is one."""
         with self._lock:
-            self._weave()
             self._flush()
-            self._done.set()
+            if self._done is not None:
+                self._done.set()
             if self._tail_size > KEEP:
                 self._trim()
             chunks = self._head
@@ -133,12 +133,16 @@ class Output:
             self._head, self._tail = [], []
             return {"chunks": _joined(chunks), "truncated": cut > 0}
 
+    @property
+    def _spool_file(self) -> str:
+        return f"output-{self._number}.txt"
+
     def _spool_story(self) -> str:
         if self._spool is None:
             return "they could not be written to artifacts/ either"
         self._spool.close()
         beyond = "" if self._spooled < SPOOL else f" (its first {SPOOL >> 20} MB)"
-        return f"all output{beyond} is in artifacts/{os.path.basename(self._spool_path)}"
+        return f"all output{beyond} is in artifacts/{self._spool_file}"
 
     def _absorb(self) -> None:
         """Many small writes become one piece: a print costs two."""
@@ -151,14 +155,17 @@ class Output:
         """Take what child processes wrote since the last time."""
         self._absorb()
         size = os.fstat(self._raw).st_size
+        if size == self._raw_read:
+            return
         start, self._raw_read = self._raw_read, size
+        self._decoder = self._decoder or codecs.getincrementaldecoder("utf-8")("replace")
         while start < size:
             if self._spooled >= SPOOL and size - start > KEEP:  # neither kept nor spooled: count it, do not read it
                 self._total += size - KEEP - start
                 start = size - KEEP
             data = os.pread(self._raw, min(size - start, PIECE), start)
             start += len(data)
-            self._take("stdout", self._decode(data))
+            self._take("stdout", self._decoder.decode(data))
 
     def _take(self, stream: str, text: str) -> None:
         self._total += len(text)
@@ -174,7 +181,7 @@ class Output:
     def _overflow(self, stream: str, text: str, start: int) -> None:
         try:
             if not self._tail:
-                self._spool = open(self._spool_path, "wb")
+                self._spool = open(os.path.join(self._spool_directory, self._spool_file), "wb")
                 for _, earlier in self._head:
                     self._keep(earlier, 0)
             self._keep(text, start)
@@ -207,8 +214,8 @@ class Output:
     def _stream(self) -> None:
         if time.monotonic() - self._last_sent >= BATCH_S:
             self._flush()
-        elif not self._ticking:  # a print before a long silence must still appear
-            self._ticking = True
+        elif self._done is None:  # a print before a long silence must still appear
+            self._done = threading.Event()
             threading.Thread(target=self._tick, args=(self._done,), name="fleet-output", daemon=True).start()
 
     def _tick(self, done: threading.Event) -> None:

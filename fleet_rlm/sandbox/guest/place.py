@@ -10,12 +10,14 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from typing import Any
 
 from . import lockdown
 
 COPIED_BYTES = 64 << 20  # about 50 ms; beyond, a restored sandbox reads its predecessor's files where they are
 COPIED_FILES = 5_000
+TICK_NS = 20_000_000  # two changes of a directory this far apart have different times
 
 
 class Place:
@@ -28,6 +30,7 @@ class Place:
         self.config = config  # confined, namespaces: bool; abi: int
         self.read = read
         self.files: str | None = None  # the directory whose files were too many to be copied here
+        self._empty_at = -1  # the time of change with which `artifacts` was last found without entries
 
     def below(self, name: str) -> Place:
         """A child's place inside this one; it may read this one's work directory."""
@@ -51,21 +54,29 @@ class Place:
 
     def changed(self, seen: dict[str, tuple[int, int]]) -> list[str]:
         """Artifacts written since the last time, as relative paths; `seen` is brought up to date."""
-        found: list[str] = []
+        try:
+            stamp = os.stat(self.artifacts).st_mtime_ns
+        except OSError:  # the cell removed or locked its own directory: nothing to hand over
+            return []
+        if stamp == self._empty_at:
+            return []
+        found, entries = list[str](), 0
         pending = [self.artifacts]
         while pending:
             try:
                 for entry in os.scandir(pending.pop()):
+                    entries += 1
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                     elif entry.is_file(follow_symlinks=False):
                         status = entry.stat(follow_symlinks=False)
-                        stamp = (status.st_mtime_ns, status.st_size)
-                        if seen.get(entry.path) != stamp:
-                            seen[entry.path] = stamp
+                        written = (status.st_mtime_ns, status.st_size)
+                        if seen.get(entry.path) != written:
+                            seen[entry.path] = written
                             found.append(os.path.relpath(entry.path, self.artifacts))
-            except OSError:  # the cell removed or locked its own directory: nothing to hand over
+            except OSError:
                 continue
+        self._empty_at = stamp if not entries and time.time_ns() - stamp > TICK_NS else -1
         return sorted(found)
 
 

@@ -78,7 +78,7 @@ class Session:
         self.namespace.update(header.get("set", {}))
         self.submission.fields = header["fields"]
         self.namespace["SUBMIT"] = self.submission.submit
-        self.output.begin(os.path.join(self.place.artifacts, f"output-{self.cells}.txt"), header["stream"])
+        self.output.begin(self.place.artifacts, self.cells, header["stream"])
         self.displays = []
         sys.stdout, sys.stderr = self.output.stdout, self.output.stderr
         outcome = cell.run(header["code"], self.cells, self.namespace, self.submission, self.interrupts)
@@ -89,7 +89,8 @@ class Session:
         if outcome.has_value:
             self.namespace["_"] = outcome.value
             self._interruptible(reply, lambda: self._show_value(reply, outcome.value))
-        self._interruptible(reply, lambda: self.displays.extend(display.open_figures(outcome.value)))
+        if "matplotlib.pyplot" in sys.modules:
+            self._interruptible(reply, lambda: self.displays.extend(display.open_figures(outcome.value)))
         values, self.submission.values = self.submission.values, None
         reply["displays"] = self.displays
         reply["output"] = self.output.end()
