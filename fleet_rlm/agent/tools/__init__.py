@@ -1,6 +1,7 @@
-"""What the agent can do: one function per tool, bound to a run's scope and sandbox.
+"""What the agent can do: one file per family of tools, each bound to a run's scope, sandbox and session.
 
-The docstrings are prompts.
+The docstrings are prompts. A tool returns text the agent reads and raises what it cannot do; it exists only where it
+can work.
 """
 
 from __future__ import annotations
@@ -8,30 +9,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fleet_rlm.agent.tools.analysts import analyst_tools
+from fleet_rlm.agent.tools.desk import Desk, Library
+from fleet_rlm.agent.tools.documents import document_tools
+from fleet_rlm.agent.tools.files import file_tools
+from fleet_rlm.agent.tools.mapping import map_tool
+from fleet_rlm.agent.tools.notes import buffer_tools, core_memory_tools, memory_file_tools
+from fleet_rlm.agent.tools.working import code_tool, delegate_tool, session_delegate_tools
 from fleet_rlm.agent.workspace import Workspace
-from fleet_rlm.rlm.children import answer_in, fill
-from fleet_rlm.rlm.engine import run_cell
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.sandbox.base import Sandbox
+
+__all__ = ["agent_tools"]
 
 
 def agent_tools(
     scope: Scope, sandbox: Sandbox, names: list[str], *, may_delegate: bool, workspace: Workspace | None = None
 ) -> list[Callable[..., Any]]:
-    """The tools of one run, over the variables `names` of its sandbox."""
+    """The tools of one run.
 
-    async def delegate_to_rlm(query: str, context: str = "") -> str:
-        """Answer a question about the variables by a recursive language model: it writes Python over them, searches,
-        counts, reads, asks sub-models, and returns an answer with evidence. Use it for whatever is too large to read
-        yourself. `query` must stand on its own. `context` is optional further text for it to work on."""
-        extra = {"context": context} if context else {}
-        prediction = await answer_in(scope, sandbox.afork, query, names, "delegate_to_rlm", extra)
-        return str(prediction.answer)
-
-    async def execute_code(code: str) -> str:
-        """Run a short piece of Python in the sandbox that holds the variables and return what it prints, the value of
-        the last expression, or the error. State is kept between calls."""
-        fill(scope, sandbox, names)
-        return (await run_cell(scope, sandbox, code)).text() or "(no output)"
-
-    return [delegate_to_rlm, execute_code] if may_delegate else [execute_code]
+    Args:
+        names: the variables its sandbox holds, the session's documents among them.
+        may_delegate: whether it may ask models by tools (delegates and analysts) or works with plain code.
+        workspace: what the session lets it use; without it there are the tools over the run's own data only.
+    """
+    desk = Desk(scope, sandbox, names, workspace)
+    if workspace is None:
+        return [delegate_tool(desk), code_tool(desk)] if may_delegate else [code_tool(desk)]
+    library = Library(desk, workspace)
+    return [
+        *(session_delegate_tools(desk, library) if may_delegate else []),
+        code_tool(desk),
+        *document_tools(desk, library),
+        *(file_tools(library, workspace.roots) if workspace.roots else []),
+        *buffer_tools(workspace.buffers),
+        *(memory_file_tools(workspace.files) if workspace.files else []),
+        *(core_memory_tools(workspace.memory) if workspace.memory else []),
+        *([*analyst_tools(desk, library), map_tool(desk, library, workspace.buffers)] if may_delegate else []),
+    ]
