@@ -15,6 +15,8 @@ _HOME = {
     "arun": "fleet_rlm.agent.runtime",
     "start": "fleet_rlm.agent.runtime",
     "plan": "fleet_rlm.agent.runtime",
+    "resume": "fleet_rlm.agent.resume",
+    "branch": "fleet_rlm.agent.resume",
     "Run": "fleet_rlm.core.run",
     "Budget": "fleet_rlm.core.budget",
     "LocalSandbox": "fleet_rlm.sandbox.local",
@@ -39,14 +41,17 @@ __all__ = [
     "RunStopped",
     "UserError",
     "arun",
+    "branch",
     "load_ipython_extension",
     "plan",
+    "resume",
     "run",
     "start",
     "unload_ipython_extension",
 ]
 
 if TYPE_CHECKING:
+    from fleet_rlm.agent.resume import branch, resume
     from fleet_rlm.agent.runtime import arun, plan, run, start
     from fleet_rlm.core.budget import Budget
     from fleet_rlm.core.errors import (

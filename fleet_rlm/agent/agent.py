@@ -15,6 +15,7 @@ import dspy
 from fleet_rlm.agent.conversation import Earlier
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError
 from fleet_rlm.core.events import Delta, Note
+from fleet_rlm.core.journal import Record
 from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.rlm.unreadable import Unreadable
@@ -82,10 +83,11 @@ class FleetAgent(dspy.ReAct):
     async def _act(self, trajectory: dict[str, Any], inputs: dict[str, Any]) -> str | None:
         unreadable = Unreadable(self.scope.log, self.scope.lm.model)
         for index in range(self.max_iters):
+            name = f"step {index + 1}"
             spent = self.scope.ledger.nearly_spent()
-            if spent is not None:
+            if spent is not None and not self.scope.log.is_recorded("step", name):
                 return spent
-            with self.scope.log.span("step", f"step {index + 1}"):
+            with self.scope.log.span("step", name):
                 try:
                     with calling_as("decide", "step"):
                         action = await self._ask(self.react, trajectory, inputs)
@@ -121,14 +123,22 @@ class FleetAgent(dspy.ReAct):
     async def _call(self, name: str, arguments: dict[str, Any]) -> str:
         """A tool's result, or its failure in words the model can act on."""
         shown = json.dumps(arguments, ensure_ascii=False, default=repr)
+        record = self.scope.log.recorded("tool", name)
+        told = _told_before(name, record)  # what was done is done again for what it leaves behind, and told as before
         try:
-            with self.scope.log.span("tool", name, input=shown) as span:
+            with self.scope.log.span("tool", name, input=shown, record=record) as span:
                 span.output = str(await self.tools[name].acall(**arguments))
-                return span.output[:OBSERVATION_CHARS]
+                return span.output[:OBSERVATION_CHARS] if told is None or span.is_new else told
         except ModelError:
             raise  # the next step would ask the same model
         except (FleetError, TypeError, ValueError) as error:
-            return f"{name} failed: {error}"
+            return f"{name} failed: {error}" if told is None else told
+
+
+def _told_before(name: str, record: Record | None) -> str | None:
+    if record is None or not record.is_settled:
+        return None
+    return record.output[:OBSERVATION_CHARS] if record.node.status == "ok" else f"{name} failed: {record.node.error}"
 
 
 def _observe(trajectory: dict[str, Any], index: int, thought: Any, name: Any, arguments: Any, result: str) -> None:

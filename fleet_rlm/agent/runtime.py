@@ -11,42 +11,20 @@ import asyncio
 import contextlib
 import datetime
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import dspy
-import msgspec
-
-from fleet_rlm.agent.agent import FleetAgent
-from fleet_rlm.agent.conversation import HISTORY, MEMORY, Earlier, as_value
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import Request, request, with_options_of
-from fleet_rlm.agent.tools import agent_tools
+from fleet_rlm.agent.work import Ended, Opened, Work
 from fleet_rlm.agent.workspace import Workspace
-from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFailed, RunStopped, UserError
-from fleet_rlm.core.events import Note, RunEnd, RunStart, RunStatus, SandboxState, Variable
+from fleet_rlm.core.errors import FleetError
+from fleet_rlm.core.events import Note, RunStart, Variable
 from fleet_rlm.core.log import RunLog
-from fleet_rlm.core.loop import submit
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
-from fleet_rlm.lm.metered import calling_as
-from fleet_rlm.rlm.children import answer_in
-from fleet_rlm.rlm.describe import describe, prompt_text
-from fleet_rlm.rlm.scope import Scope
-from fleet_rlm.rlm.unreadable import Unreadable
-from fleet_rlm.sandbox.base import Sandbox
-from fleet_rlm.sandbox.registry import sandbox_named
-
-NO_DATA = "(no data was given)"
-"""What stands for the context of a question without any."""
-
-Opened = Callable[[Request, Scope], AbstractAsyncContextManager[Sandbox]]
-"""Gives a run its sandbox, with the values of the request in it."""
-
-Ended = Callable[[Run, RunEnd], Awaitable[None]]
-"""Is told how a run ends, before its log says so; what it emits stands in that log."""
+from fleet_rlm.core.settings import Settings
 
 
 @with_options_of(request)
@@ -88,6 +66,7 @@ def begin(
             model=asked.lm.name,
             sub_model=asked.sub_lm.name,
             offline=asked.lm.offline,
+            given=[option for option, one in (("lm", asked.lm), ("sub_lm", asked.sub_lm)) if one.given],
             budget=asked.budget.limits(),
             context=asked.context,
             sandbox=asked.sandbox,
@@ -98,9 +77,7 @@ def begin(
     )
     if fault is not None:
         log.emit(Note(level="warning", text=fault))
-    work = _Work(asked, run, workspace, sandbox or _opened, ended)
-    run.attach(submit(work.supervise()), lambda: submit(work.cancel()), work.limit)
-    return run
+    return Work(asked, run, workspace=workspace, opened=sandbox, ended=ended).begin()
 
 
 def in_session(asked: Request, workspace: Workspace) -> Request:
@@ -152,7 +129,9 @@ async def arun(task: str, **options: Any) -> Run:
         return await (await asyncio.shield(starting))
     except asyncio.CancelledError:
         with contextlib.suppress(FleetError):
-            (await starting).stop()  # a thread cannot be cancelled: let it start the run, then stop that
+            run = await starting  # a thread cannot be cancelled: let it start the run, then stop that
+            run.stop()
+            await run
         raise
 
 
@@ -166,200 +145,17 @@ def plan(task: str, **options: Any) -> Plan:
     return Plan(request(task, **options))
 
 
-class _Work:
-    """The task behind one run: does it, cancels it, changes its limits. Lives on the background loop."""
-
-    def __init__(
-        self, asked: Request, run: Run, workspace: Workspace | None, opened: Opened, ended: Ended | None
-    ) -> None:
-        self.asked = asked
-        self.run = run
-        self.workspace = workspace
-        self.opened = opened
-        self.ended = ended
-        self.scope = Scope.create(
-            run.log,
-            asked.budget,
-            asked.lm.lm,
-            asked.sub_lm.lm,
-            cell_timeout=asked.cell_timeout,
-            concurrency=asked.concurrency,
-            unknown_window=asked.settings.window,
-        )
-        self.deadline: asyncio.Timeout | None = None
-        self.task: asyncio.Task[Any] | None = None
-
-    async def supervise(self) -> None:
-        self.task = asyncio.current_task()
-        log = self.run.log
-        try:
-            with self.scope.active():
-                async with asyncio.timeout(self.scope.ledger.seconds_left) as self.deadline:
-                    prediction = await self.turn()
-        except BaseException as error:
-            told = _told(self.run, error, self.scope.ledger.budget.seconds)
-            await self.end(RunEnd(status=_status(told), error_type=type(told).__name__, error=str(told)))
-            raise told from error
-        else:
-            early = prediction.finished_early
-            if not prediction.answer:
-                log.emit(Note(level="warning", text="the model gave an empty answer"))
-            await self.end(RunEnd(status="exhausted" if early else "ok", answer=prediction.answer, error=early))
-        finally:
-            log.close()
-
-    async def turn(self) -> dspy.Prediction:
-        asked, scope = self.asked, self.scope
-        with scope.log.span("turn", asked.mode, input=asked.task) as span:
-            if asked.text is not None:
-                prediction = await _direct(asked, scope, self.workspace)
-            else:
-                async with self.opened(asked, scope) as sandbox:
-                    prediction = await _worked(asked, scope, sandbox, self.workspace)
-            span.output = str(prediction.answer)
-            return prediction
-
-    async def end(self, end: RunEnd) -> None:
-        """Write the last event, whatever becomes of whoever wants to know first."""
-        try:
-            if self.ended is not None:
-                await self.ended(self.run, end)
-        finally:
-            self.run.log.emit(end)
-
-    async def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
-    def limit(self, span: str | None, **limits: float | None) -> None:
-        if span is None:
-            self.scope.ledger.change(**limits)
-            if "seconds" in limits:
-                submit(self._reschedule())
-        elif span not in self.run.tree.spans:
-            raise UserError(f"run {self.run.id} has no span {span!r}")
-        elif set(limits) != {"calls"}:
-            raise UserError("a part of a run is limited in model calls only: run.limit(span=..., calls=N)")
-        else:
-            self.scope.ledger.cap(span, limits["calls"])  # type: ignore[arg-type]
-
-    async def _reschedule(self) -> None:
-        left = self.scope.ledger.seconds_left
-        if self.deadline is not None:
-            self.deadline.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
-
-
-def _told(run: Run, error: BaseException, seconds: float | None) -> FleetError:
-    """What to raise for a run that has no answer."""
-    told: FleetError
-    if isinstance(error, asyncio.CancelledError):
-        told = RunStopped("the run was stopped; its trace is kept")
-    elif isinstance(error, TimeoutError):
-        text = f"the run was cut off after {seconds:g} s without an answer; raise the timeout"
-        told = BudgetExhausted("seconds", text)
-    elif isinstance(error, FleetError):
-        told = error
-    else:
-        told = RunFailed(f"the run failed: {type(error).__name__}: {error}")
-    told.run = run
-    return told
-
-
-def _status(told: FleetError) -> RunStatus:
-    if isinstance(told, RunStopped):
-        return "stopped"
-    return "exhausted" if isinstance(told, BudgetExhausted) else "failed"
-
-
-async def _direct(asked: Request, scope: Scope, workspace: Workspace | None) -> dspy.Prediction:
-    """One call: a plain model beats recursion on what it can read at once (arXiv 2512.24601, fig. 1)."""
-    instructions = "Answer the question from the context; quote your evidence."
-    predict = dspy.Predict(dspy.Signature("question, context -> answer", instructions))
-    inputs: dict[str, Any] = {"context": asked.text or NO_DATA}
-    if workspace is not None:
-        signature = "question, context, memory, history: dspy.History -> answer"
-        predict = dspy.Predict(dspy.Signature(signature, f"{instructions} It is one turn of a conversation."))
-        inputs |= {"memory": workspace.memory_text(), "history": _earlier(scope, workspace).history()}
-
-    async def ask(fault: str | None) -> dspy.Prediction:
-        question = asked.task if fault is None else f"{asked.task}\n\n({fault})"
-        with calling_as("direct", "step"):
-            return await predict.acall(question=question, **inputs)
-
-    try:
-        prediction = await Unreadable(scope.log, asked.lm.name).asked(ask)
-    except dspy.ContextWindowExceededError as error:
-        raise ModelError(
-            f"the data does not fit the context window of {asked.lm.name}; use mode 'auto' with a smaller "
-            "FLEET_DIRECT_CHARS, or mode 'rlm_only'"
-        ) from error
-    return dspy.Prediction(answer=prediction.answer, finished_early=None)
-
-
-async def _worked(asked: Request, scope: Scope, sandbox: Sandbox, workspace: Workspace | None) -> dspy.Prediction:
-    told: dict[str, dict[str, str]] = {one.name: msgspec.to_builtins(one) for one in asked.context}
-    earlier = None if workspace is None else _earlier(scope, workspace)
-    if workspace is not None and earlier is not None:
-        values = _remembered(asked, workspace, earlier)
-        for name, value in values.items():
-            await sandbox.aput(name, value)
-        told |= {HISTORY: earlier.described()} if HISTORY in values else {}
-        told |= {MEMORY: describe(MEMORY, values[MEMORY], len(values[MEMORY]))} if MEMORY in values else {}
-    if asked.mode == "rlm_only":
-        return await answer_in(scope, sandbox.afork, asked.task, list(told), "rlm", told=told)
-    tools = agent_tools(scope, sandbox, list(told), may_delegate=asked.mode == "agent", workspace=workspace)
-    inputs = {"question": asked.task, "context": "\n\n".join(map(prompt_text, told.values())) or NO_DATA}
-    if workspace is not None:
-        inputs["memory"] = workspace.memory_text()
-    return await FleetAgent(scope, tools, earlier=earlier).acall(**inputs)
-
-
-def _earlier(scope: Scope, workspace: Workspace) -> Earlier:
-    """What the model is sent of the conversation so far; what it is not sent is told."""
-    earlier = Earlier.fitting(workspace.history, scope.lm.window)
-    if earlier.cut:
-        text = f"the model is sent the latest {len(earlier.shown):,} of {earlier.total:,} turns; all are `{HISTORY}`"
-        scope.log.emit(Note(level="info", text=text))
-    return earlier
-
-
-def _remembered(asked: Request, workspace: Workspace, earlier: Earlier) -> dict[str, Any]:
-    """What of the conversation the sandbox holds: turns that no prompt shows, and where the agent is left out, all."""
-    alone = asked.mode == "rlm_only"
-    values: dict[str, Any] = {HISTORY: as_value(workspace.history)} if earlier.cut or (alone and earlier.total) else {}
-    if alone and workspace.memory_text():
-        values[MEMORY] = workspace.memory_text()
-    return {name: value for name, value in values.items() if name not in asked.values}
-
-
-@asynccontextmanager
-async def _opened(asked: Request, scope: Scope) -> AsyncIterator[Sandbox]:
-    sandbox = sandbox_named(asked.sandbox, asked.values.values())
-    try:
-        with scope.log.span("sandbox", asked.sandbox):
-            await sandbox.astart()
-            report = sandbox.isolation
-            scope.log.emit(
-                SandboxState(
-                    state="started",
-                    backend=asked.sandbox,
-                    tier=report.tier,
-                    guarantees=report.guarantees,
-                    missing=list(report.missing),
-                )
-            )
-            for name, value in asked.values.items():
-                await sandbox.aput(name, value)
-        yield sandbox
-    finally:
-        await sandbox.aclose()
+def new_run(settings: Settings) -> tuple[str, Path]:
+    """A name for a run that is about to begin, and the directory of its log."""
+    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    return run_id, settings.home / "runs" / run_id
 
 
 def _open_log(asked: Request) -> tuple[RunLog, str | None]:
-    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    run_id, directory = new_run(asked.settings)
     redactor = Redactor({*asked.lm.secrets, *asked.sub_lm.secrets})
     try:
-        return RunLog(run_id, asked.settings.home / "runs" / run_id, redactor), None
+        return RunLog(run_id, directory, redactor), None
     except OSError as error:
-        where = asked.settings.home / "runs"
-        return RunLog(run_id, redactor=redactor), f"the trace is kept in memory only: cannot write to {where} ({error})"
+        text = f"the trace is kept in memory only: cannot write to {directory.parent} ({error})"
+        return RunLog(run_id, redactor=redactor), text

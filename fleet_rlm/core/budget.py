@@ -143,6 +143,15 @@ class Ledger:
                 )
         self._on_change(self.spent(), self.remaining())
 
+    def book(self, usage: Usage, children: int = 0) -> None:
+        """Count what the run spent before it was interrupted; it was admitted then."""
+        with self._lock:
+            self._calls += usage.llm_calls
+            self._usage += usage
+            self._tokens += (usage.tokens_in or 0) + (usage.tokens_out or 0)
+            self._usd += usage.cost_usd or 0.0
+            self._children += children
+
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Keep one call back for the finish of the loop inside.

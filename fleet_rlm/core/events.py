@@ -85,9 +85,11 @@ class RunStart(Event, tag="run.start"):
     model: str
     sub_model: str | None = None
     offline: bool = False
+    given: list[str] = []
     budget: Limits = Limits()
     context: list[Variable] = []
     parent_run: str | None = None
+    parent_span: str | None = None
     sandbox: str | None = None
     cell_timeout: float | None = None
     concurrency: int | None = None
@@ -101,6 +103,15 @@ class RunEnd(Event, tag="run.end"):
     answer: Any = None
     error_type: str | None = None
     error: str | None = None
+
+
+class RunResume(Event, tag="run.resume"):
+    """The run goes on after it had ended or its process was gone, and the spans in `reopened` with it."""
+
+    reopened: list[str] = []
+    model: str = ""
+    sub_model: str | None = None
+    budget: Limits = Limits()
 
 
 class SpanStart(Event, tag="span.start"):
@@ -193,6 +204,7 @@ class Unknown(Event, tag="unknown"):
 
 AnyEvent = (
     RunStart
+    | RunResume
     | RunEnd
     | SpanStart
     | SpanEnd

@@ -4,6 +4,10 @@ Whoever does something emits an event here; nobody keeps a second history. The l
 secrets, moves oversized values to artifacts, appends to the spool file if there is one, and calls the subscribers in
 order. Emitting is thread-safe; subscribers are called under the lock and must only take note (the widget batches, the
 live view sets a flag). `span` opens a timed piece of work below the span of the calling context.
+
+A log on disk is the run's journal: `reopen` goes on with one whose process is gone. Work that it holds is then given by
+`recorded`, and what was written once is not written again. One process at a time may write it: it holds a lock that
+ends with the process.
 """
 
 from __future__ import annotations
@@ -24,9 +28,11 @@ from typing import Any
 
 import msgspec
 
-from fleet_rlm.core.errors import BudgetExhausted
+from fleet_rlm.core.errors import BudgetExhausted, UserError
 from fleet_rlm.core.events import Artifact, Event, Note, SpanEnd, SpanStart, SpanStatus, SpanType, Usage, decode, encode
+from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Record, rebuilt_span
 from fleet_rlm.core.redaction import Redactor
+from fleet_rlm.core.spool import Spool
 
 MAX_VALUE = 32_768
 """Characters of one field kept in an event; what is longer becomes an artifact with a preview (design 3.1)."""
@@ -41,13 +47,27 @@ _current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("fleet_rl
 
 
 class Span:
-    """A piece of work in progress: set what it yields, and the log writes it when the block ends."""
+    """A piece of work in progress: set what it yields, and the log writes it when the block ends.
 
-    def __init__(self, log: RunLog, span_id: str, parent: Span | None, depth: int) -> None:
+    `edit` is what a branch changes here; `input` is what is asked, with that change.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        span_id: str,
+        parent: Span | None,
+        depth: int,
+        input: str | None = None,
+        edit: Edit | None = None,
+    ) -> None:
         self.log = log
         self.id = span_id
         self.parent = parent
         self.depth = depth
+        self.input = input
+        self.edit = edit
+        self.is_new = False  # something was done in it that the journal does not hold
         self.output: str | None = None
         self.usage: Usage | None = None
         self.attrs: dict[str, Any] = {}
@@ -98,10 +118,42 @@ class RunLog:
         self._span_ids = itertools.count(1)
         self._artifact_ids = itertools.count(1)
         self.is_closed = False
-        self._spool: int | None = None
+        self.journal: Journal | None = None
+        self._spool: Spool | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # prompts and data are the user's own
-            self._spool = os.open(directory / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._spool = Spool(directory / "events.jsonl")
+
+    @classmethod
+    def reopen(cls, directory: Path, edit: Edit | None = None) -> RunLog:
+        """The log in a run's directory, to be gone on with; a last line cut in mid-write is taken off the file.
+
+        Args:
+            edit: what is changed where the run goes on.
+
+        Raises:
+            UserError: another process writes it, or it is not a whole log.
+        """
+        path = directory / "events.jsonl"
+        if not path.is_file():
+            raise UserError(f"there is no log of a run in {directory}")
+        spool = Spool(path)
+        try:
+            with open(path, "rb") as lines:
+                log = cls.read(iter(lines))
+            spool.cut_to_whole_lines()
+        except ValueError as error:
+            spool.close()
+            raise UserError(f"{path} is not a complete fleet-rlm log: {error}") from error
+        except BaseException:
+            spool.close()
+            raise
+        log.directory, log._spool, log.is_closed = directory, spool, False
+        log.journal = Journal(log._events, directory, edit)
+        taken = [int(span[1:]) for span in log.journal.tree.spans if span[1:].isdecimal()]
+        log._span_ids = itertools.count(max(taken, default=0) + 1)
+        log._artifact_ids = itertools.count(len(log.journal.tree.artifacts) + 1)
+        return log
 
     @classmethod
     def read(cls, lines: Iterator[bytes]) -> RunLog:
@@ -129,9 +181,18 @@ class RunLog:
         log.is_closed = True
         return log
 
+    def redact(self, redactor: Redactor) -> None:
+        """Remove these secrets from now on."""
+        self._redactor = redactor
+
     def emit(self, event: Event) -> Event:
-        """Accept one event; returns it as written: numbered, stamped, redacted."""
+        """Accept one event; returns it as written: numbered, stamped, redacted.
+
+        What the journal holds already is not written a second time, and is returned as it was given.
+        """
         with self._lock:
+            if self.journal is not None and self._was_written(event):
+                return event
             event = self._bounded(self._redactor.clean(event))
             event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000
             if event.span is None and (here := _current.get()) is not None and here.log is self:
@@ -148,10 +209,39 @@ class RunLog:
                 self._lose_spool(fault)
             return event
 
+    def _was_written(self, event: Event) -> bool:
+        here = _current.get()
+        if event.span is None and here is not None and here.log is self:
+            event.span = here.id
+        return rebuilt_span() is not None or (self.journal is not None and self.journal.was_told(event))
+
+    def recorded(self, type: SpanType, name: str = "", key: str | None = None) -> Record | None:
+        """What the journal holds of this work, below the current span; whoever gets it must use it, once.
+
+        Args:
+            key: what is asked, where the work may run beside other such work.
+        """
+        if self.journal is None:
+            return None
+        again = rebuilt_span()
+        return self.journal.take(again or self._here(), type, name, key, rebuilding=again is not None)
+
+    def is_recorded(self, type: SpanType, name: str) -> bool:
+        """Whether the journal holds work of this name that comes next below the current span."""
+        return self.journal is not None and self.journal.holds(self._here(), type, name)
+
+    def edit(self, type: SpanType, name: str = "", key: str | None = None) -> Edit | None:
+        """What a branch changes at a span that is about to begin here."""
+        return None if self.journal is None else self.journal.edit(self._here(), type, name, key)
+
+    def _here(self) -> str | None:
+        here = _current.get()
+        return here.id if here is not None and here.log is self else None
+
     def _write(self, event: Event) -> OSError | None:
         if self._spool is not None:
             try:
-                os.write(self._spool, encode(event) + b"\n")
+                self._spool.write(encode(event))
             except OSError as error:
                 return error
         return None
@@ -197,7 +287,7 @@ class RunLog:
     def _close_spool(self) -> None:
         with self._lock:
             if self._spool is not None:
-                os.close(self._spool)
+                self._spool.close()
                 self._spool = None
 
     @contextlib.contextmanager
@@ -210,28 +300,30 @@ class RunLog:
         code: str | None = None,
         attrs: dict[str, Any] | None = None,
         deeper: bool = False,
+        record: Record | None = None,
     ) -> Iterator[Span]:
         """A timed piece of work below the current span; an exception ends it with its status and passes on.
 
         Args:
             deeper: the span is one level of recursion below its parent; `depth` counts these, not tree levels.
+            record: the same work as the journal holds it: it is gone on with, under its recorded name. The loops
+                (turn, step, iteration) find theirs here.
+
+        Raises:
+            NotRecorded: a cell is run again for its variables, and this is new.
         """
+        if rebuilt_span() is not None:
+            raise NotRecorded(f"this {type} was not asked when the cell ran first, and nothing is paid twice")
         parent = _current.get()
         if parent is not None and parent.log is not self:
             parent = None
-        span = Span(self, f"s{next(self._span_ids)}", parent, (parent.depth if parent else 0) + deeper)
-        self.emit(
-            SpanStart(
-                span=span.id,
-                parent=parent.id if parent else None,
-                type=type,
-                name=name,
-                depth=span.depth,
-                attrs=attrs or {},
-                input=input,
-                code=code,
-            )
-        )
+        if record is None and type in ("turn", "step", "iteration"):
+            record = self.recorded(type, name)
+        depth = (parent.depth if parent else 0) + deeper
+        if record is not None:
+            span = Span(self, record.node.id, parent, depth, input)
+        else:
+            span = self._begin(type, name, parent, depth, input, code, attrs or {})
         token = _current.set(span)
         try:
             yield span
@@ -240,7 +332,37 @@ class RunLog:
             raise
         finally:
             _current.reset(token)
-            self.emit(span.end())
+            if record is None or span.is_new or record.node.end is None or record.node.status != "ok":
+                self.emit(span.end())
+
+    def _begin(
+        self,
+        type: SpanType,
+        name: str,
+        parent: Span | None,
+        depth: int,
+        input: str | None,
+        code: str | None,
+        attrs: dict[str, Any],
+    ) -> Span:
+        above = parent.id if parent else None
+        edit = self.edit(type, name, attrs.get("key"))
+        if edit is not None and self.journal is not None:
+            self.journal.edited()
+            input, attrs = edit.prompt or input, {**attrs, "edited": True}
+        if self.journal is not None and type != "sandbox":  # every run, however far it had come, starts its own
+            self.journal.diverge(above)
+            outer = parent
+            while outer is not None and not outer.is_new:
+                self.journal.diverge(outer.id)
+                outer.is_new, outer = True, outer.parent
+        span = Span(self, f"s{next(self._span_ids)}", parent, depth, input, edit)
+        self.emit(
+            SpanStart(
+                span=span.id, parent=above, type=type, name=name, depth=depth, attrs=attrs, input=input, code=code
+            )
+        )
+        return span
 
     def artifact(self, name: str, mime: str, data: bytes | Path) -> Artifact | None:
         """Keep data, or a file (it is moved), beside the log and say so in it; None where the log has no directory."""

@@ -21,6 +21,8 @@ from fleet_rlm.core.tree import Tree
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fleet_rlm.core.diff import Diff
+
 
 def _nothing_to_limit(span: str | None, **limits: float | None) -> None:
     raise UserError("this run was read from a log; there is nothing running to limit")
@@ -163,6 +165,38 @@ class Run:
         if self.status != "running":
             raise UserError(f"run {self.id} has ended ({self.status}); its budget cannot change any more")
         self._limit(span, **limits)
+
+    def resume(self, **changes: Any) -> Run:
+        """Go on with a run that has no answer: after a fault, a stop, a limit, or the death of its process.
+
+        What is recorded is not done and not paid again. Takes `context`, `lm`, `sub_lm`, `budget` and `timeout`.
+        Returns at once a `Run` of the same id: `wait()` for it.
+
+        Raises:
+            UserError, ModelError: as `fleet_rlm.resume`.
+        """
+        import fleet_rlm  # the front door, which knows who carries runs out
+
+        return fleet_rlm.resume(self, **changes)
+
+    def branch(self, span: str, **changes: Any) -> Run:
+        """Start a run that shares this one's past up to `span` and differs from there.
+
+        Takes one of `prompt`, `code` and `reply`, and `lm`, `sub_lm`, `budget`, `timeout` and `context`. Returns at
+        once a new `Run`: `wait()` for it.
+
+        Raises:
+            UserError, ModelError: as `fleet_rlm.branch`.
+        """
+        import fleet_rlm
+
+        return fleet_rlm.branch(self, span, **changes)
+
+    def diff(self, other: Run) -> Diff:
+        """This run and another side by side; a `Diff` shows as text and has a `frame()`."""
+        from fleet_rlm.core.diff import Diff
+
+        return Diff(self.tree, other.tree)
 
     def wait(self, timeout: float | None = None) -> Run:
         """Block until the run has ended.

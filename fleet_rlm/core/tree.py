@@ -98,6 +98,11 @@ class Tree:
                 self.start = event
             case ev.RunEnd():
                 self.end = event
+            case ev.RunResume():
+                self.end = None
+                for reopened in filter(None, map(self.spans.get, event.reopened)):
+                    reopened.end, reopened.status = None, "running"
+                    reopened.error = reopened.error_type = None
             case ev.SpanStart():
                 self._open(event)
             case ev.SpanEnd() if span:

@@ -2,7 +2,8 @@
 
 Wraps any `dspy.LM` without changing it. Each call is one `llm` span: the exact messages sent, the reply, what it used
 and what it cost if that is known. Who calls says in which role, so that the ledger can keep a finishing call back.
-Calls are coroutines only: cancelling the task cancels the request.
+Calls are coroutines only: cancelling the task cancels the request. A call that the run's journal holds is told again:
+the model is not asked and nothing is admitted; what it used is booked as it was.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 import dspy
 
 from fleet_rlm.core.budget import Ledger, Purpose
+from fleet_rlm.core.errors import ModelError
 from fleet_rlm.core.events import Usage
+from fleet_rlm.core.journal import Record, digest, rebuilt_span
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import encodable
 from fleet_rlm.lm.call import Reply, call
@@ -73,10 +76,26 @@ class MeteredLM(dspy.BaseLM):
         """
         prompt, messages = encodable(prompt), encodable(messages)
         role, purpose = _role.get()
+        key = digest(self.model, prompt, messages, kwargs)
+        record = self._log.recorded("llm", role, key if purpose == "query" else None)
+        if record is not None:
+            return self._again(record)
+        edit = self._log.edit("llm", role, key)
+        if edit is not None and edit.reply is not None:
+            with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key)) as span:
+                span.output = edit.reply
+            return [edit.reply]
+        if edit is not None and edit.prompt is not None:
+            prompt, messages = _with_prompt(prompt, messages, edit.prompt)
+        return await self._ask(prompt, messages, kwargs, role, purpose, key)
+
+    async def _ask(
+        self, prompt: str | None, messages: Any, kwargs: dict[str, Any], role: str, purpose: Purpose, key: str
+    ) -> Any:
         self._ledger.admit(purpose)
         usage = None
         try:
-            with self._log.span("llm", role, input=render(prompt, messages), attrs={"model": self.model}) as span:
+            with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key)) as span:
                 usage = Usage(llm_calls=1)
                 try:
                     reply = await call(self.inner, prompt, messages, kwargs)
@@ -88,9 +107,28 @@ class MeteredLM(dspy.BaseLM):
                 finally:
                     span.usage = usage
                 span.output = _text(reply.outputs)
+                if reply.outputs != [span.output]:
+                    span.attrs["outputs"] = reply.outputs
         finally:
             self._ledger.settle(usage)
         return reply.outputs
+
+    def _attrs(self, key: str) -> dict[str, Any]:
+        return {"model": self.model, "key": key}
+
+    def _again(self, record: Record) -> Any:
+        if record.node.status != "ok":
+            raise ModelError(record.node.error or "this call failed when it was made")
+        if rebuilt_span() is None:  # else the whole cell is booked
+            self._ledger.book(record.usage)
+        return record.outputs
+
+
+def _with_prompt(prompt: str | None, messages: Any, text: str) -> tuple[str | None, Any]:
+    """The request with `text` in the place of its last message."""
+    if not messages:
+        return text, messages
+    return prompt, [*messages[:-1], {**messages[-1], "content": text}]
 
 
 def render(prompt: str | None, messages: list[dict[str, Any]] | None) -> str:

@@ -46,11 +46,13 @@ class Resolved:
         lm: dspy's client of it.
         name: what to call it before people; an address in it shows.
         offline: it is the rule-based stand-in, not a language model.
+        given: it was given as an object, so its name alone does not say how to call it.
     """
 
     lm: dspy.BaseLM = field(repr=False)
     name: str
     offline: bool = False
+    given: bool = False
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -127,7 +129,8 @@ def _given(lm: Any) -> Resolved:
     own_client = any(lm.kwargs.get(setting) for setting in _CLIENT_SETTINGS)
     if isinstance(getattr(lm, "engine", None), str) and not own_client:
         _require_key(lm.model)
-    return Resolved(lm, lm.model, offline=lm.model == offline.NAME)
+    stand_in = lm.model == offline.NAME
+    return Resolved(lm, lm.model, offline=stand_in, given=not stand_in)
 
 
 def _named(name: str, key: str | None = None, address: str | None = None) -> Resolved:

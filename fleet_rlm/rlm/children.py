@@ -16,7 +16,8 @@ from typing import Any
 import dspy
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.log import current_span
+from fleet_rlm.core.journal import NotRecorded, Record, digest, rebuilt_span
+from fleet_rlm.core.log import Span, current_span
 from fleet_rlm.rlm import describe as describe_module
 from fleet_rlm.rlm.engine import FleetRLM
 from fleet_rlm.rlm.prompts import sandbox_instructions
@@ -79,31 +80,56 @@ async def answer_in(
     Returns:
         the prediction: `answer`, `trajectory`, `finished_early`.
     """
-    values = {**(extra or {}), "prompt": query}
     names = list(dict.fromkeys([*names, *(extra or {})]))
-    with scope.log.span("rlm", door, input=query, deeper=True) as span:
+    key = digest(query)
+    record = scope.log.recorded("rlm", door, key)
+    if record is not None and record.is_settled:
+        scope.ledger.book(record.usage, record.children)
+        early = record.node.attrs.get("finished_early")
+        return dspy.Prediction(answer=record.output, trajectory=[], finished_early=early)
+    with scope.log.span("rlm", door, input=query, attrs={"key": key}, deeper=True, record=record) as span:
         scope.ledger.admit_child(_level())
-        prediction = await _answer(scope, fork, values, names, build_delegate_child, told=told)
-        span.output = str(prediction.answer)
-        return prediction
+        values = {**(extra or {}), "prompt": span.input}
+        return _answered(span, await _answer(scope, fork, values, names, build_delegate_child, told=told))
+
+
+def _answered(span: Span, prediction: dspy.Prediction) -> dspy.Prediction:
+    span.output = str(prediction.answer)
+    if prediction.finished_early is not None:
+        span.attrs["finished_early"] = prediction.finished_early
+    return prediction
 
 
 def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
     async def sub_rlm(fork: Fork, prompt: str) -> Any:
-        level = _level() + 1
+        level, key = _level() + 1, digest(prompt)
+        record = scope.log.recorded("rlm", "sub_rlm", key)
+        if rebuilt_span() is not None:
+            return _as_it_ended(record)
+        if record is not None and record.is_settled:
+            scope.ledger.book(record.usage, record.children)
+            return record.output
         scope.ledger.admit_child(level)
         async with scope.siblings[level]:
-            with scope.log.span("rlm", "sub_rlm", input=prompt, deeper=True) as span:
+            attrs = {"key": key}
+            with scope.log.span("rlm", "sub_rlm", input=prompt, attrs=attrs, deeper=True, record=record) as span:
+                given = {"prompt": span.input}
                 try:
-                    prediction = await _answer(
-                        scope, fork, {"prompt": prompt}, names, build_recursive_subquery_rlm, narrow=True
-                    )
+                    prediction = await _answer(scope, fork, given, names, build_recursive_subquery_rlm, narrow=True)
                 except FleetError as error:
                     raise ChildFailed(f"the sub-RLM ended without an answer: {error}") from error
-                span.output = str(prediction.answer)
-                return prediction.answer
+                return _answered(span, prediction).answer
 
     return sub_rlm
+
+
+def _as_it_ended(record: Record | None) -> str:
+    """The answer or failure a child gave when its parent's cell ran first."""
+    if record is None:
+        raise NotRecorded("this sub-RLM was not asked when the cell ran first, and nothing is paid twice")
+    if record.node.status != "ok":
+        raise ChildFailed(record.node.error or "the sub-RLM ended without an answer")
+    return record.output
 
 
 async def _answer(

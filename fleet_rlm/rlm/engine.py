@@ -18,12 +18,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import dspy
+import msgspec
 from dspy.predict.rlm import _strip_code_fences
 from dspy.primitives.repl_types import REPLHistory
 
 from fleet_rlm.core.errors import BudgetExhausted, ModelError
 from fleet_rlm.core.events import Delta, Display, Note
-from fleet_rlm.core.log import Span
+from fleet_rlm.core.journal import Record, rebuilding
+from fleet_rlm.core.log import MAX_VALUE, Span
 from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.lm.windows import CHARS_PER_TOKEN
 from fleet_rlm.rlm.describe import prompt_text
@@ -156,7 +158,7 @@ class _Loop:
 
     async def iterate(self, label: str) -> dspy.Prediction | REPLHistory:
         spent = self.scope.ledger.nearly_spent()
-        if spent is not None:
+        if spent is not None and not self.scope.log.is_recorded("llm", "action"):
             return await self.finish(spent)
         try:
             action = await self.ask(
@@ -171,6 +173,7 @@ class _Loop:
             return self.history.append(reasoning="", code="", output=fault)
         self.unreadable.was_read()
         self.scope.log.emit(Delta(channel="thought", text=action.reasoning or ""))
+        code = edited(self.scope, code)
         result = await self.execute(code)
         text = result.text()
         outcome: Any = text
@@ -254,7 +257,10 @@ class _Loop:
 async def run_cell(scope: Scope, sandbox: Sandbox, code: str) -> CellResult:
     """Run one cell as a `code` span: what it printed and displayed goes to the log, its failure marks the span."""
     log = scope.log
-    with log.span("code", sandbox.name, code=code) as span:
+    record = log.recorded("code")
+    if record is not None and record.is_settled:
+        return await _rebuild(scope, sandbox, code, record)
+    with log.span("code", sandbox.name, code=code, record=record) as span:
         result = await sandbox.aexecute(code, timeout=scope.cell_timeout, on_output=_live(span))
         for bundle in result.displays:
             log.emit(Display(mimebundle=bundle))
@@ -262,10 +268,34 @@ async def run_cell(scope: Scope, sandbox: Sandbox, code: str) -> CellResult:
             log.artifact(file.name, mimetypes.guess_type(file.name)[0] or "application/octet-stream", file.path)
         span.output = result.text()
         if result.submitted is not None:
-            span.attrs["submitted"] = True
+            short = len(msgspec.json.encode(result.submitted, enc_hook=repr)) <= MAX_VALUE
+            span.attrs["submitted"] = result.submitted if short else True
         if result.error is not None:
             span.fail(result.error.type, result.error.message)
         return result
+
+
+def edited(scope: Scope, code: str) -> str:
+    """The code of the cell that is about to run, as a branch of the run wants it."""
+    edit = scope.log.edit("code")
+    return code if edit is None or edit.code is None else edit.code
+
+
+async def _rebuild(scope: Scope, sandbox: Sandbox, code: str, record: Record) -> CellResult:
+    """What a cell printed when it ran first; it is run again for its variables, on the replies it had then."""
+    scope.ledger.book(record.usage, record.children)
+    node, died = record.node, record.node.error_type == "SandboxDied"
+    submitted = node.attrs.get("submitted")
+    if not died:  # a cell that killed its sandbox left no variables
+        with rebuilding(node.id):
+            again = await sandbox.aexecute(code, timeout=scope.cell_timeout)
+        submitted = again.submitted if submitted is True else submitted
+        if (again.error is None) != (node.error_type is None):
+            now = "no error" if again.error is None else again.error.type
+            text = f"{node.id} ended with {node.error_type or 'no error'} and, run again for its variables, with {now}"
+            scope.log.emit(Note(level="warning", text=text))
+    error = None if node.error_type is None else CellError(node.error_type, node.error or "", "")
+    return CellResult(printed=record.output, error=error, submitted=submitted)
 
 
 def _live(span: Span) -> Callable[[str, str], None]:

@@ -22,6 +22,7 @@ ONE_OF_EACH: list[ev.Event] = [
         budget=ev.Limits(calls=100, depth=2),
         context=[ev.Variable(name="logs", type="str", size="3 characters", preview="abc")],
     ),
+    ev.RunResume(reopened=["s1"], model="openai/gpt-4o", budget=ev.Limits(calls=120, depth=2)),
     ev.RunEnd(status="exhausted", answer={"rows": [1, 2.5, None, True]}, error="no calls are left"),
     ev.SpanStart(span="s1", type="llm", name="decide", parent=None, depth=1, attrs={"model": "m"}, input="[user]\nhi"),
     ev.SpanEnd(span="s1", status="error", usage=ev.Usage(llm_calls=1, tokens_in=3), error_type="E", error="e"),

@@ -1,0 +1,300 @@
+"""Going on with a run from its log, and branching another one off it.
+
+`resume` goes on where the log of a run ends: after a kernel was killed, a model failed, a user stopped it, a limit was
+reached. What the log holds is told again and not paid again (`core.journal`), the sandbox is rebuilt by running its
+cells again on the replies they had, and where the record ends the work goes on live, in the same log.
+`branch` is a new run that shares the past of another up to a span, with one thing changed there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+import msgspec
+
+from fleet_rlm.agent.kept import NAME as KEPT
+from fleet_rlm.agent.kept import restore
+from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.runtime import new_run
+from fleet_rlm.agent.work import Ended, Opened, Work
+from fleet_rlm.agent.workspace import Workspace
+from fleet_rlm.core import events as ev
+from fleet_rlm.core.budget import Budget
+from fleet_rlm.core.errors import ModelError, UserError
+from fleet_rlm.core.events import Event, RunResume, RunStart, SpanEnd, Usage
+from fleet_rlm.core.journal import Edit, Record, prefix
+from fleet_rlm.core.log import RunLog
+from fleet_rlm.core.redaction import Redactor
+from fleet_rlm.core.run import Run
+from fleet_rlm.core.settings import Settings
+from fleet_rlm.core.tree import SpanNode
+
+AGENT = "agent"
+
+EDITS = {"llm": ("prompt", "reply"), "code": ("code",), "rlm": ("prompt",), "turn": ("prompt",)}
+"""What can be changed at a span, by its type, besides model and budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is different from the run as it was asked; None leaves a thing as it was. As the options of `fleet.run`."""
+
+    context: Any = None
+    lm: str | dspy.BaseLM | None = None
+    sub_lm: str | dspy.BaseLM | None = None
+    budget: int | Budget | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a session gives a run of its own; see `agent.runtime.begin`."""
+
+    workspace: Workspace | None = None
+    sandbox: Opened | None = None
+    ended: Ended | None = None
+
+
+def resume(run: Run | str, *, around: Surroundings = Surroundings(), **changes: Any) -> Run:
+    """Go on with a run that has no answer yet; returns at once, `wait()` for its end.
+
+    Args:
+        run: the run, or the id of one in FLEET_HOME, of this process or of one that is gone.
+        around: the session's own, for a run that was a turn of one.
+        context: values by name, for those that could not be kept or whose files have changed.
+        lm, sub_lm: another model from here on; needed where the first was given as a `dspy.LM`.
+        budget: what the whole run may spend, with what it has spent already.
+        timeout: seconds for the rest of the run; by default what was left.
+
+    Returns:
+        a `Run` of the same id, whose log goes on.
+
+    Raises:
+        UserError: it has its answer, is still going on, or its data is not all here.
+        ModelError: a model or its key is missing.
+    """
+    wanted, settings = _read(changes, "resume"), Settings.from_environ()
+    directory = _directory(run, settings)
+    end = _log_of(run, directory).tree.end
+    if end is not None and end.status == "ok":
+        raise UserError("the run has its answer; run.branch(span, ...) tries something else from any point of it")
+    if end is not None and end.status == "exhausted" and wanted.budget is None and wanted.timeout is None:
+        raise UserError("the run used up a limit; give it more: run.resume(budget=N), or timeout=SECONDS")
+    return _go_on(directory, settings, wanted, around)
+
+
+def branch(
+    run: Run | str,
+    span: str,
+    *,
+    prompt: str | None = None,
+    code: str | None = None,
+    reply: str | None = None,
+    around: Surroundings = Surroundings(),
+    **changes: Any,
+) -> Run:
+    """Start a run that shares another's past up to `span` and differs from there; returns at once.
+
+    Args:
+        run: the run, or the id of one in FLEET_HOME.
+        span: the id of the span that is done differently, as in `run.spans()`.
+        prompt: what is asked there instead: the prompt of an `llm` span, the query of an `rlm` span, the question of
+            the turn.
+        code: what a `code` span runs instead.
+        reply: what an `llm` span is taken to have replied; the model is not asked.
+        context, lm, sub_lm, timeout: as `resume`.
+        budget: what the new run may spend; its past is not counted.
+
+    Returns:
+        a new `Run` with `parent_run`; replies of its past are not paid again.
+
+    Raises:
+        UserError: there is no such span, or nothing of the kind can be changed there.
+        ModelError: a model or its key is missing.
+    """
+    wanted, settings = _read(changes, "branch"), Settings.from_environ()
+    source = _directory(run, settings)
+    origin = _log_of(run, source)
+    edit = _edit(origin, span, {"prompt": prompt, "code": code, "reply": reply})
+    run_id, directory = new_run(settings)
+    past = [_renamed(event, run_id, origin, span, edit) for event in prefix(origin.events(), span)]
+    _write(past, directory, source)
+    try:
+        return _go_on(directory, settings, wanted, around, edit=edit)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def _read(changes: dict[str, Any], verb: str) -> Changes:
+    try:
+        return Changes(**changes)
+    except TypeError as error:
+        options = ", ".join(Changes.__dataclass_fields__)
+        raise UserError(f"run.{verb} has no such option ({error}); there are {options}") from None
+
+
+def _directory(run: Run | str, settings: Settings) -> Path:
+    directory = settings.home / "runs" / run if isinstance(run, str) else run.log.directory
+    if directory is None:
+        directory = settings.home / "runs" / run.id if isinstance(run, Run) else None
+    if directory is None or not (directory / "events.jsonl").is_file():
+        name = run if isinstance(run, str) else run.id
+        raise UserError(f"there is no log of a run {name!r} in {settings.home / 'runs'}, so there is nothing to go on")
+    return directory
+
+
+def _log_of(run: Run | str, directory: Path) -> Run:
+    return run if isinstance(run, Run) else Run.from_jsonl(directory / "events.jsonl")
+
+
+def _go_on(directory: Path, settings: Settings, wanted: Changes, around: Surroundings, edit: Edit | None = None) -> Run:
+    log = RunLog.reopen(directory, edit=edit)
+    try:
+        assert log.journal is not None
+        tree = log.journal.tree
+        if tree.start is None:
+            raise UserError(f"{directory} holds no log of a run")
+        if tree.start.session is not None and around.workspace is None:
+            raise UserError(
+                f"run {log.run} is a turn of session {tree.start.session}; go on with it there: "
+                f"fleet_rlm.Session(...).resume({log.run!r}), or %fleet resume"
+            )
+        asked = _asked(tree.start, wanted, settings, directory, _seconds_spent(log) if edit is None else 0.0)
+        log.redact(Redactor({*asked.lm.secrets, *asked.sub_lm.secrets}))
+        reopened = [node for node in tree.spans.values() if _goes_on(node, log)]
+        lost = _close_others(log, {node.id for node in reopened})
+        log.emit(
+            RunResume(
+                reopened=[node.id for node in reopened],
+                model=asked.lm.name,
+                sub_model=asked.sub_lm.name,
+                budget=asked.budget.limits(),
+            )
+        )
+    except BaseException:
+        log.close()
+        raise
+    work = Work(asked, Run(log), workspace=around.workspace, opened=around.sandbox, ended=around.ended)
+    work.scope.ledger.book(lost)
+    return work.begin()
+
+
+def _asked(start: RunStart, wanted: Changes, settings: Settings, directory: Path, spent: float) -> Request:
+    """The request as it was, with what is wanted otherwise."""
+    given = (
+        wanted.context if isinstance(wanted.context, dict) or wanted.context is None else {"context": wanted.context}
+    )
+    lm = wanted.lm if wanted.lm is not None else _model(start, "lm", start.model)
+    sub_lm = wanted.sub_lm
+    if sub_lm is None and start.sub_model not in (None, start.model):
+        sub_lm = _model(start, "sub_lm", str(start.sub_model))
+    limits = Budget(**msgspec.to_builtins(start.budget)) if wanted.budget is None else wanted.budget
+    if isinstance(limits, Budget) and limits.seconds is not None and wanted.timeout is None and wanted.budget is None:
+        left = limits.seconds - spent
+        if left <= 0:
+            raise UserError(f"the {limits.seconds:g} s of this run are used; give it more: run.resume(timeout=SECONDS)")
+        limits = replace(limits, seconds=left)
+    asked = request(
+        start.task,
+        context=restore(directory, settings.home, given or {}) or None,
+        lm=lm,
+        sub_lm=sub_lm,
+        mode="auto" if start.mode == AGENT else start.mode,  # type: ignore[arg-type]
+        budget=limits,
+        timeout=wanted.timeout,
+        cell_timeout=start.cell_timeout,
+        concurrency=start.concurrency or 16,
+        sandbox=start.sandbox,
+    )
+    return replace(asked, mode=start.mode, text=asked.text if start.mode == "direct" else None)
+
+
+def _model(start: RunStart, option: str, name: str) -> str | dspy.BaseLM:
+    if option not in start.given:
+        return name
+    configured = dspy.settings.lm
+    if configured is not None and configured.model == name:
+        return configured
+    raise ModelError(f"the run's model {name} was given as an object; give it again: {option}=dspy.LM(...)")
+
+
+def _seconds_spent(log: RunLog) -> float:
+    """Wall time the run was worked on, from its last booking."""
+    journal = log.journal
+    spent = journal.tree.budget.spent.seconds if journal is not None and journal.tree.budget is not None else None
+    return spent or 0.0
+
+
+def _goes_on(node: SpanNode, log: RunLog) -> bool:
+    """Whether the work of a span is not over: it is a loop or a cell without a good end, and so is all above it."""
+    assert log.journal is not None
+    if node.type == "turn":
+        return True
+    if node.type in ("llm", "sandbox") or node.status == "ok" or Record(node, log.journal).is_settled:
+        return False
+    above = log.journal.tree.spans.get(node.parent or "")
+    return above is None or _goes_on(above, log)
+
+
+def _close_others(log: RunLog, reopened: set[str]) -> Usage:
+    """End what was cut off and is begun anew; returns what calls without a reply cost, which were made all the same."""
+    assert log.journal is not None
+    lost = Usage()
+    for node in list(log.journal.tree.spans.values()):
+        if node.type == "llm" and node.status != "ok" and node.parent in reopened and node.usage is not None:
+            lost += node.usage
+        if node.end is None and node.id not in reopened:
+            used = Usage(llm_calls=1) if node.type == "llm" else None
+            lost += used or Usage()
+            log.emit(SpanEnd(span=node.id, status="stopped", usage=used, error="its process ended before it did"))
+    return lost
+
+
+def _edit(origin: Run, span: str, changes: dict[str, str | None]) -> Edit:
+    node = origin.tree.spans.get(span)
+    if node is None:
+        raise UserError(f"run {origin.id} has no span {span!r}; run.spans() lists them")
+    changed = {name: value for name, value in changes.items() if value is not None}
+    allowed = EDITS.get(node.type, ())
+    for name in changed:
+        if name not in allowed:
+            can = f"what can be changed there is {' or '.join(allowed)}" if allowed else "only model and budget can"
+            raise UserError(f"{span} is a span of type {node.type!r} and has no {name}; {can}")
+    if len(changed) > 1:
+        raise UserError(f"one change makes a branch: {' or '.join(changed)}, not both")
+    key = node.attrs.get("key")
+    return Edit(node.parent, node.type, node.name, str(key) if key is not None else None, **changed)
+
+
+def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit) -> Event:
+    event.run = run_id
+    if isinstance(event, RunStart):
+        event.parent_run, event.parent_span = origin.id, span
+        if edit.type == "turn" and edit.prompt is not None:
+            event.task = edit.prompt
+    return event
+
+
+def _write(events: Iterable[Event], directory: Path, source: Path) -> None:
+    directory.mkdir(parents=True, mode=0o700)
+    with open(os.open(directory / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.writelines(ev.encode(event) + b"\n" for event in events)
+    if (source / "artifacts").is_dir():
+        shutil.copytree(source / "artifacts", directory / "artifacts", copy_function=_linked)
+    if (source / KEPT).is_file():
+        shutil.copy2(source / KEPT, directory / KEPT)
+
+
+def _linked(source: str, target: str) -> None:
+    """The same file twice, without its bytes twice where the file system can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
