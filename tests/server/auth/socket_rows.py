@@ -1,0 +1,117 @@
+"""WebSockets: a page cannot set headers on one, and no browser keeps another origin's page from opening it."""
+
+from __future__ import annotations
+
+import time
+
+from tests.server.auth.row import BAD, NO_ROLE, NOTHING, Row
+from tests.server.auth.world import DRIVE, STRANGER, WATCH, World, all_alike
+
+OWN, BEARER = "v1.fleet", "v1.fleet.bearer."
+
+
+def offered(world: World, token: str, **options: str) -> str:
+    return world.socket(subprotocols=[OWN, BEARER + token], **options)
+
+
+def with_ticket(world: World, *paths: str, **options: str) -> str:
+    """One ticket for the first path, used on each in turn."""
+    value = world.ticket()
+    return "; then ".join(world.socket(path, query={"auth_ticket": value}, **options) for path in paths)
+
+
+def guessed(world: World) -> str:
+    return all_alike(world.socket(query={"auth_ticket": one}) for one in ("", "x" * 43, "é"))
+
+
+def own_origin(world: World) -> str:
+    return f"http://{world.server.host}"
+
+
+def of_reader(world: World) -> str:
+    """A ticket carries its user's roles, no more."""
+    return world.socket(query={"auth_ticket": world.ticket(world.token(roles=["Fleet.Read"]))})
+
+
+def of_ended(world: World) -> str:
+    return world.socket(query={"auth_ticket": world.ticket(world.token(exp=int(time.time()) - 20))})
+
+
+def ticket_asked_by_browser(world: World) -> str:
+    """By a sign-in, without the XSRF token a page of ours would send."""
+    headers = world.sign_in().header
+    return world.api(None, "POST", "/fleet/api/v1/auth/ws-ticket", headers=headers, json={"path": DRIVE})
+
+
+SOCKETS = [
+    Row("nothing", NOTHING, lambda w: w.socket()),
+    Row("bearer in the header", "open", lambda w: w.socket(token=w.token())),
+    Row("bearer as a subprotocol; only `v1.fleet` is echoed", "open v1.fleet", lambda w: offered(w, w.token())),
+    Row("wrong bearer as a subprotocol", BAD, lambda w: offered(w, w.token(aud="x"))),
+    Row(
+        "two bearers as subprotocols",
+        BAD,
+        lambda w: w.socket(subprotocols=[OWN, BEARER + w.token(), BEARER + w.token()]),
+    ),
+    Row(
+        "token in the URL",
+        NOTHING,
+        lambda w: all_alike(w.socket(query={name: w.token()}) for name in ("token", "access_token")),
+    ),
+    Row("token in place of a ticket", BAD, lambda w: w.socket(query={"auth_ticket": w.token()})),
+    Row("ticket, then the same again", f"open; then {BAD}", lambda w: with_ticket(w, DRIVE, DRIVE)),
+    Row(
+        "ticket for another path; it is used up by that",
+        f"{BAD}; then {BAD}",
+        lambda w: with_ticket(w, WATCH, DRIVE),
+    ),
+    Row("guessed tickets", BAD, guessed),
+    Row("ticket of a user whose token has ended", BAD, of_ended),
+    Row("ticket of somebody who may only read", NO_ROLE, of_reader),
+    Row(
+        "ticket and bearer at once",
+        BAD,
+        lambda w: w.socket(subprotocols=[OWN, BEARER + w.token()], query={"auth_ticket": w.ticket()}),
+    ),
+    Row("ticket on a REST route", NOTHING, lambda w: w.api(params={"auth_ticket": w.ticket()})),
+    Row("ticket asked for by a browser without an XSRF token", "403", ticket_asked_by_browser),
+    Row("sign-in, from our own page", "open", lambda w: w.socket(headers=w.sign_in().header, origin=own_origin(w))),
+    Row(
+        "sign-in, from a page of another origin", "403", lambda w: w.socket(headers=w.sign_in().header, origin=STRANGER)
+    ),
+    Row(
+        "sign-in, from a page without an origin (`null`)",
+        "403",
+        lambda w: w.socket(headers=w.sign_in().header, origin="null"),
+    ),
+    Row(
+        "bearer in the header, from a page of another origin",
+        "403",
+        lambda w: w.socket(token=w.token(), origin=STRANGER),
+    ),
+    Row(
+        "bearer as a subprotocol, from a page of another origin",
+        "403",
+        lambda w: offered(w, w.token(), origin=STRANGER),
+    ),
+    Row("ticket, from a page of another origin", "403", lambda w: with_ticket(w, DRIVE, origin=STRANGER)),
+    Row("Fleet.Read drives", NO_ROLE, lambda w: w.socket(token=w.token(roles=["Fleet.Read"]))),
+    Row("Fleet.Read watches", "open", lambda w: w.socket(WATCH, token=w.token(roles=["Fleet.Read"]))),
+    Row(
+        "token that ends while the socket is open",
+        "closed 4401",
+        lambda w: w.socket(token=w.token(exp=int(time.time()) - 30)),
+    ),
+    Row(
+        "a kernel's socket without its role",
+        "403",
+        lambda w: w.socket(
+            "/api/kernels/00000000-0000-4000-8000-000000000000/channels", token=w.token(roles=["Fleet.Admin"])
+        ),
+    ),
+    Row(
+        "the server's events without the core role",
+        "403",
+        lambda w: w.socket("/api/events/subscribe", token=w.token(roles=["Fleet.Admin"])),
+    ),
+]
