@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import dspy
@@ -16,6 +17,7 @@ from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Variable
 from fleet_rlm.core.settings import Settings
+from fleet_rlm.lm.recording import Recording, Replay
 from fleet_rlm.lm.resolve import Resolved, resolve_both
 from fleet_rlm.lm.windows import CHARS_PER_TOKEN, has_price, window
 from fleet_rlm.rlm.scope import QUERIES
@@ -47,6 +49,7 @@ class Request:
         sandbox: the backend's name.
         settings: the environment's settings.
         auto: the mode was left to us.
+        tape: where the replies are recorded, or replayed from.
     """
 
     task: str
@@ -62,6 +65,7 @@ class Request:
     sandbox: str
     settings: Settings
     auto: bool = False
+    tape: Recording | Replay | None = None
 
 
 def request(
@@ -77,6 +81,8 @@ def request(
     depth: int | None = None,
     concurrency: int = QUERIES,
     sandbox: str | None = None,
+    record: str | Path | None = None,
+    replay: str | Path | None = None,
 ) -> Request:
     """Check and resolve everything that costs nothing.
 
@@ -102,9 +108,9 @@ def request(
         raise UserError(f"cell_timeout must be a number of seconds above 0, not {cell_timeout!r}")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise UserError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
-    model, sub_model = resolve_both(lm, sub_lm, settings)
+    model, sub_model, tape = _models(task.strip(), lm, sub_lm, settings, record, replay)
     for one in (model, sub_model):
-        if limits.usd is not None and not has_price(one.lm):
+        if limits.usd is not None and replay is None and not has_price(one.lm):
             raise UserError(
                 f"the price of {one.name} is not known, so a limit in dollars cannot be kept; "
                 "limit model calls instead (--budget N, or budget=N)"
@@ -131,7 +137,22 @@ def request(
         sandbox=sandbox,
         settings=settings,
         auto=mode == "auto",
+        tape=tape,
     )
+
+
+def _models(
+    task: str, lm: Any, sub_lm: Any, settings: Settings, record: str | Path | None, replay: str | Path | None
+) -> tuple[Resolved, Resolved, Recording | Replay | None]:
+    if replay is None:
+        model, sub_model = resolve_both(lm, sub_lm, settings)
+        return model, sub_model, None if record is None else Recording(Path(record), task, model, sub_model)
+    if record is not None:
+        raise UserError("a run is recorded or replayed, not both; leave one of them out")
+    if lm is not None or sub_lm is not None:
+        raise UserError("a replayed run calls no model; leave the models out, or record it again with them")
+    tape = Replay(Path(replay), task)
+    return tape.lm, tape.sub_lm, tape
 
 
 def with_options_of(declared: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:

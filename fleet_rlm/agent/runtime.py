@@ -25,6 +25,7 @@ from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.core.settings import Settings
+from fleet_rlm.lm.recording import Replay
 
 
 @with_options_of(request)
@@ -75,6 +76,8 @@ def begin(
             session=session,
         )
     )
+    if isinstance(asked.tape, Replay):
+        log.emit(Note(level="info", text=f"replies are replayed from {asked.tape.path}; no model is called"))
     if fault is not None:
         log.emit(Note(level="warning", text=fault))
     return Work(asked, run, workspace=workspace, opened=sandbox, ended=ended).begin()
@@ -105,6 +108,8 @@ def run(task: str, **options: Any) -> Run:
         depth: levels of recursion: 0 no sub-queries, 1 sub-queries, 2 (default) sub-RLMs too.
         concurrency: sub-queries in flight at once.
         sandbox: "local" (confined) or "process" (not confined).
+        record: a file to which the replies of the models are appended.
+        replay: such a file, from which this question is answered again without calling a model.
 
     Returns:
         the `Run`; `run.answer` is the answer, `run.status` "ok", or "exhausted" where a limit forced an early answer.

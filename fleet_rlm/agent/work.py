@@ -20,6 +20,7 @@ from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFa
 from fleet_rlm.core.events import Note, RunEnd, RunStatus, SandboxState, SpanEnd
 from fleet_rlm.core.loop import submit
 from fleet_rlm.core.run import Run
+from fleet_rlm.lm.call import call
 from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.rlm.children import answer_in
 from fleet_rlm.rlm.describe import describe, prompt_text
@@ -69,6 +70,7 @@ class Work:
             cell_timeout=asked.cell_timeout,
             concurrency=asked.concurrency,
             unknown_window=asked.settings.window,
+            ask=call if asked.tape is None else asked.tape.call,
         )
         self.deadline: asyncio.Timeout | None = None
         self.task: asyncio.Task[Any] | None = None

@@ -77,6 +77,8 @@ def engine(args: argparse.Namespace) -> dict[str, Any]:
         "depth": args.depth,
         "concurrency": args.concurrency,
         "sandbox": args.sandbox,
+        "record": args.record,
+        "replay": args.replay,
     }
     return {name: value for name, value in chosen.items() if value is not None}
 
@@ -97,6 +99,8 @@ def _engine(command: argparse.ArgumentParser) -> None:
     add("--concurrency", type=int, metavar="N", help="sub-queries in flight at once")
     add("--mode", choices=("auto", "rlm_only", "tools_only", "direct"), help="who works; auto lets the agent decide")
     add("--sandbox", metavar="NAME", help="where generated code runs: local (confined) or process (not confined)")
+    add("--record", metavar="FILE", help="append the models' replies to FILE")
+    add("--replay", metavar="FILE", help="answer from the replies in FILE; no model is called and no key is needed")
 
 
 def _command(kinds: Any, commands: Mapping[str, Command], name: str, about: str) -> argparse.ArgumentParser:

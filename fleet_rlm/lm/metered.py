@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import dspy
@@ -23,6 +23,9 @@ from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import encodable
 from fleet_rlm.lm.call import Reply, call
 from fleet_rlm.lm.explain import explain
+
+Ask = Callable[[dspy.BaseLM, str | None, Any, dict[str, Any]], Awaitable[Reply]]
+"""Model, prompt, messages and options to a reply."""
 
 _role: contextvars.ContextVar[tuple[str, Purpose]] = contextvars.ContextVar("fleet_rlm_role", default=("call", "step"))
 
@@ -45,9 +48,12 @@ class MeteredLM(dspy.BaseLM):
         log: where the spans go.
         ledger: the run's budget.
         window: the model's context window in tokens, None where it is not known.
+        ask: how a call is made; by default the model is called, else its reply is recorded, or replayed.
     """
 
-    def __init__(self, inner: dspy.BaseLM, log: RunLog, ledger: Ledger, window: int | None = None) -> None:
+    def __init__(
+        self, inner: dspy.BaseLM, log: RunLog, ledger: Ledger, window: int | None = None, ask: Ask = call
+    ) -> None:
         super().__init__(model=inner.model, model_type=inner.model_type)
         self.inner = inner
         self.kwargs = inner.kwargs
@@ -55,6 +61,7 @@ class MeteredLM(dspy.BaseLM):
         key = inner.kwargs.get("api_key")
         self._secrets = (key,) if isinstance(key, str) else ()
         self.window = window
+        self._ask_model = ask
         self._log = log
         self._ledger = ledger
 
@@ -98,7 +105,7 @@ class MeteredLM(dspy.BaseLM):
             with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key)) as span:
                 usage = Usage(llm_calls=1)
                 try:
-                    reply = await call(self.inner, prompt, messages, kwargs)
+                    reply = await self._ask_model(self.inner, prompt, messages, kwargs)
                     usage = _usage(reply)
                 except dspy.ContextWindowExceededError:
                     raise

@@ -18,7 +18,10 @@ def window(lm: dspy.BaseLM) -> int | None:
     """The model's context window in tokens; None where it is not known.
 
     A model behind an address of the user's own is not known, whatever its name: the server decides how much it loads.
+    A recorded one has the window it had.
     """
+    if (recorded := getattr(lm, "context_window", None)) is not None:
+        return int(recorded)
     if lm.kwargs.get("api_base") or lm.kwargs.get("base_url"):
         return None
     known = _listed(lm)

@@ -120,6 +120,10 @@ class Arguments:
         choices=SANDBOXES,
         help="where generated code runs: local is confined; process is a separate process without confinement",
     )
+    record: str | None = _option("--record", value="FILE", help="append the models' replies to FILE")
+    replay: str | None = _option(
+        "--replay", value="FILE", help="answer from the replies in FILE; no model is called and no key is needed"
+    )
     plan: bool = _option(
         "--plan", default=False, help="show what would happen and what would be sent first; no model is called"
     )

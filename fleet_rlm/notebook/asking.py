@@ -48,6 +48,8 @@ class Question:
             "depth": options.depth,
             "concurrency": options.concurrency,
             "sandbox": options.sandbox,
+            "record": options.record,
+            "replay": options.replay,
         }
         return {name: value for name, value in chosen.items() if value is not None}
 

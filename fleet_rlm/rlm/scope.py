@@ -18,7 +18,8 @@ import dspy
 from fleet_rlm.core.budget import Budget, Ledger
 from fleet_rlm.core.events import BudgetChange
 from fleet_rlm.core.log import RunLog
-from fleet_rlm.lm.metered import MeteredLM
+from fleet_rlm.lm.call import call
+from fleet_rlm.lm.metered import Ask, MeteredLM
 from fleet_rlm.lm.windows import CHARS_PER_TOKEN, window
 
 QUERIES = 16
@@ -64,19 +65,21 @@ class Scope:
         cell_timeout: float | None = None,
         concurrency: int = QUERIES,
         unknown_window: int | None = None,
+        ask: Ask = call,
     ) -> Scope:
         """A scope whose models and ledger write to `log`.
 
         Args:
             concurrency: sub-queries in flight at once.
             unknown_window: tokens to assume for a model whose context window is not known; None assumes nothing.
+            ask: how both models are called.
         """
         ledger = Ledger(budget, lambda spent, left: log.emit(BudgetChange(spent=spent, remaining=left)))
         return cls(
             log=log,
             ledger=ledger,
-            lm=MeteredLM(lm, log, ledger, window(lm) or unknown_window),
-            sub_lm=MeteredLM(sub_lm, log, ledger, window(sub_lm) or unknown_window),
+            lm=MeteredLM(lm, log, ledger, window(lm) or unknown_window, ask),
+            sub_lm=MeteredLM(sub_lm, log, ledger, window(sub_lm) or unknown_window, ask),
             cell_timeout=cell_timeout,
             queries=asyncio.Semaphore(concurrency),
         )
