@@ -17,6 +17,7 @@ _HOME = {
     "plan": "fleet_rlm.agent.runtime",
     "resume": "fleet_rlm.agent.resume",
     "branch": "fleet_rlm.agent.resume",
+    "Session": "fleet_rlm.sessions.session",
     "Run": "fleet_rlm.core.run",
     "Budget": "fleet_rlm.core.budget",
     "LocalSandbox": "fleet_rlm.sandbox.local",
@@ -39,6 +40,7 @@ __all__ = [
     "Run",
     "RunFailed",
     "RunStopped",
+    "Session",
     "UserError",
     "arun",
     "branch",
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     )
     from fleet_rlm.core.run import Run
     from fleet_rlm.sandbox.local import LocalSandbox
+    from fleet_rlm.sessions.session import Session
 
 
 def __getattr__(name: str) -> Any:

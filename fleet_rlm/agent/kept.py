@@ -92,21 +92,24 @@ def restore(directory: Path, home: Path, given: Mapping[str, Any]) -> dict[str, 
     unknown = sorted(set(given) - set(entries))
     if unknown:
         raise UserError(f"the run has no variable {unknown[0]!r}; it has {', '.join(entries) or 'none'}")
-    faults: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    for name, entry in entries.items():
-        if name in given:
-            values[name] = given[name]
-            continue
-        try:
-            values[name] = _restored(entry, home / "values")
-        except _Gone as gone:
-            faults[name] = str(gone)
+    values, faults = recovered({name: entry for name, entry in entries.items() if name not in given}, home)
     if faults:
         told = "; ".join(f"{name} {fault}" for name, fault in faults.items())
         example = ", ".join(f"{name!r}: ..." for name in faults)
         raise UserError(f"the run's data is not all here: {told}. Give it again: context={{{example}}}")
-    return values
+    return {name: given[name] if name in given else values[name] for name in entries}
+
+
+def recovered(entries: Mapping[str, Entry], home: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values that can be had again, and for each of the others why not."""
+    values: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for name, entry in entries.items():
+        try:
+            values[name] = _restored(entry, home / "values")
+        except _Gone as gone:
+            faults[name] = str(gone)
+    return values, faults
 
 
 class _Gone(Exception):

@@ -8,7 +8,7 @@ it was.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -72,9 +72,14 @@ class Edit:
 
 
 class CoreMemory:
-    """The sections of one session, empty at first."""
+    """The sections of one session, empty at first.
+
+    Attributes:
+        changed: is called after an edit by the user; the agent's are saved with its turn.
+    """
 
     def __init__(self) -> None:
+        self.changed: Callable[[], object] = lambda: None
         self._sections: dict[str, str] = dict.fromkeys(LIMITS, "")
         self._edits: list[Edit] = []
 
@@ -116,6 +121,8 @@ class CoreMemory:
         )
         self._sections[section] = text
         self._edits = [*self._edits, made][-EDITS:]
+        if made.who == "user":
+            self.changed()
         return made
 
     def text(self) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec import to_builtins
 
+from fleet_rlm.agent.conversation import Earlier
 from fleet_rlm.agent.request import Request
+from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.events import Limits
+from fleet_rlm.lm.windows import window
 from fleet_rlm.rlm.describe import prompt_text
 
 _DOES = {
@@ -20,9 +24,11 @@ _DOES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked request, told in words."""
+    """A checked request, told in words; with a workspace, as a turn of the session called `session`."""
 
     request: Request
+    workspace: Workspace | None = None
+    session: str | None = None
 
     def text(self) -> str:
         """The plan as plain text: model, way of working, limits, and all that would be told of the data."""
@@ -41,8 +47,19 @@ class Plan:
             "Sent to the model about your data"
             + (", whole:" if asked.text is not None else " (the values stay on this machine):"),
             asked.text if asked.text is not None else self._descriptions(),
+            *self._conversation(),
         ]
         return "\n".join(lines).rstrip()
+
+    def _conversation(self) -> Iterator[str]:
+        """The turns and the memory as the model gets them; an RLM alone has them as variables."""
+        if self.workspace is None:
+            return
+        earlier = Earlier.fitting(self.workspace.history, window(self.request.lm.lm) or self.request.settings.window)
+        yield f"\nSession:  {self.session}, {earlier.total:,} earlier turns, sent are the latest {len(earlier.shown):,}"
+        if earlier.shown:
+            yield f"\n{earlier.text()}"
+        yield f"\nMemory:\n{self.workspace.memory_text()}"
 
     def _descriptions(self) -> str:
         return "\n\n".join(prompt_text(to_builtins(variable)) for variable in self.request.context)

@@ -1,0 +1,42 @@
+"""From the state of an older schema to the current one: one pure function per step, proven by golden manifests.
+
+A state is never rewritten on disk for this; the next save writes the current schema beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+CURRENT = 2
+"""The schema written now. 2: memory says who edited it, turns name their run, and old turns and buffers are blobs."""
+
+State = dict[str, Any]
+
+
+def _to_2(state: State) -> State:
+    """Schema 1 kept bare sections of memory, and all turns and buffers in the manifest itself."""
+    turns = [
+        {**turn, "status": "ok", "run": None, "error": None, "at": state["created_at"]} for turn in state.pop("turns")
+    ]
+    return {
+        **state,
+        "memory": {"sections": state["memory"], "edits": []},
+        "turns": {"segments": [], "tail": turns},
+        "buffers": {"inline": state["buffers"]},
+        "artifacts": [],
+        "origin": None,
+    }
+
+
+STEPS: dict[int, Callable[[State], State]] = {1: _to_2}
+"""Schema to the function that makes the next one of it."""
+
+
+def migrated(version: int, state: State) -> State:
+    """The state in the current schema."""
+    state = copy.deepcopy(state) if version < CURRENT else state
+    for step in range(version, CURRENT):
+        state = STEPS[step](state)
+    return state

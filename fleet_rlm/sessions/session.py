@@ -1,0 +1,461 @@
+"""Session: a conversation with memory, documents and a sandbox, which survives the kernel it was held in.
+
+A turn is a run in the session's surroundings. Its beginning and its end are saved as revisions of the session's
+manifest before the run is over, so that whoever has the answer can close the kernel. What cannot be saved is told in
+the run and kept in memory, and the next save writes all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import json
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fleet_rlm.agent import resume as going_on
+from fleet_rlm.agent.buffers import Buffers
+from fleet_rlm.agent.context import named
+from fleet_rlm.agent.documents import Documents
+from fleet_rlm.agent.memory import CoreMemory
+from fleet_rlm.agent.plan import Plan
+from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.runtime import begin, in_session
+from fleet_rlm.agent.workspace import Workspace
+from fleet_rlm.core.errors import FleetError, UserError
+from fleet_rlm.core.events import Note, RunEnd
+from fleet_rlm.core.loop import on_background_loop, run_sync
+from fleet_rlm.core.redaction import Redactor
+from fleet_rlm.core.run import Run
+from fleet_rlm.sessions.archive import exported
+from fleet_rlm.sessions.artifacts import landed
+from fleet_rlm.sessions.errors import (
+    NotSaved,
+    SessionBusy,
+    SessionClosed,
+    SessionError,
+    SessionExists,
+    SessionNotFound,
+    TurnCut,
+    ValuesGone,
+)
+from fleet_rlm.sessions.manifest import Revisions
+from fleet_rlm.sessions.sandbox import SessionSandbox
+from fleet_rlm.sessions.shelf import Entry, Shelf, checked_name
+from fleet_rlm.sessions.state import State
+from fleet_rlm.sessions.turns import Turn, Turns, plain
+from fleet_rlm.sessions.values import entries_of, recalled
+from fleet_rlm.sessions.volumes import LocalVolume, Quota
+from fleet_rlm.sessions.volumes.volume import Texts
+
+CLOSING_SECONDS = 10
+"""How long closing waits for a turn it has stopped."""
+
+
+class Session:
+    """An open session: the one of this name, or a new one.
+
+    Args:
+        name: how you call it.
+        volume: a volume by name, to share its files with other sessions; by default one of the session's own.
+        sandbox: where generated code of its turns runs, "local" or "process"; by default what FLEET_SANDBOX says.
+        quota: what its volume may hold.
+        home: where sessions lie; by default FLEET_HOME.
+
+    Attributes:
+        id: never changes, whatever the name.
+        notices: what was found on opening and does not keep the session from going on, such as a damaged revision, a
+            sandbox that is gone, or a home that cannot be written; each is a typed error.
+        values: what its questions were asked over, by name; later turns see it too. Delete what they should not.
+
+    Raises:
+        SessionInUse: another kernel has it open.
+        ManifestMissing, ManifestUnreadable, ManifestTampered, ManifestTooNew: its state cannot be used; nothing was
+            overwritten, and the message says the way out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        volume: str | None = None,
+        sandbox: str | None = None,
+        quota: Quota | None = None,
+        home: Path | None = None,
+    ) -> None:
+        shelf = Shelf(home)
+        try:
+            entry: Entry | None = shelf.find(checked_name(name))
+        except SessionNotFound:
+            entry = None
+        if entry is not None and volume is not None and volume != entry.volume:
+            raise UserError(f"session {name!r} has the volume {entry.volume!r}, which cannot be exchanged")
+        self._begin(shelf, entry or shelf.new(name, volume), sandbox, quota)
+
+    @classmethod
+    def open(cls, name: str, **options: Any) -> Session:
+        """The session of this name; options as above. Raises SessionNotFound if there is none."""
+        Shelf(options.get("home")).find(checked_name(name))
+        return cls(name, **options)
+
+    @classmethod
+    def new(cls, name: str, **options: Any) -> Session:
+        """A session that did not exist; options as above. Raises SessionExists if it did."""
+        if Shelf(options.get("home")).has(checked_name(name)):
+            raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
+        return cls(name, **options)
+
+    @classmethod
+    def import_(cls, path: str | Path, name: str | None = None, *, home: Path | None = None, **options: Any) -> Session:
+        """The session of a file that `export` wrote, as a new session of this home.
+
+        Args:
+            name: how to call it; by default as in the file.
+
+        Raises:
+            ArchiveError: it is no such file, or one that must not be unpacked; nothing was imported.
+            SessionExists: the name is taken here.
+        """
+        from fleet_rlm.sessions.archive import imported
+
+        return cls(imported(Shelf(home), Path(path), name).name, home=home, **options)
+
+    def _begin(self, shelf: Shelf, found: Entry | State, sandbox: str | None, quota: Quota | None) -> None:
+        self.notices: list[SessionError] = []
+        self.values: dict[str, Any] = {}
+        self._shelf = shelf
+        self._backend = sandbox
+        self._lock = threading.RLock()
+        self._running: Run | None = None
+        self._closed = False
+        self._saved: dict[str, Any] | None = None
+        self._revisions: Revisions | None = None
+        self._asked: dict[str, Request] = {}
+        self._lease = shelf.lease(found)
+        self.volume: LocalVolume = shelf.volume(found.volume, quota)
+        try:
+            self._lease.take()
+        except OSError as fault:
+            self._in_memory(fault)
+        try:
+            self._state = self._restored(found) if isinstance(found, Entry) else self._made(found)
+        except BaseException:
+            self._lease.release()
+            raise
+        self._box = SessionSandbox(self._state.sandbox)
+        if self._box.gone is not None:
+            self.notices.append(self._box.gone)
+        self._untold = [notice for notice in self.notices if notice is not self._box.gone]  # that the box tells
+        self._state.memory.changed = self._save_or_notice
+        self.workspace = Workspace(
+            documents=self._state.documents,
+            buffers=self._state.buffers,
+            memory=self._state.memory,
+            files=Texts(self.volume, "memory"),
+        )
+        if self._saved is None:
+            self._save_or_notice()
+        _open.add(self)
+
+    def _restored(self, entry: Entry) -> State:
+        """What is saved. Anything from an earlier session of this process is left behind: all of it is made anew."""
+        try:
+            self._revisions = self._shelf.revisions(entry)
+        except OSError as fault:
+            self._in_memory(fault)
+            self._revisions = self._shelf.revisions(entry, writable=False)
+        loaded = self._revisions.load()
+        self.notices += loaded.faults
+        self._saved = loaded.revision.state
+        state = State.unpacked(self._saved, self._revisions.blob, self._shelf.place(entry) / "documents")
+        if state.pending is not None:
+            state.turns.add(_cut(state.pending))
+            self.notices.append(TurnCut(state.pending["question"], state.pending["run"]))
+            state.pending = None
+        self.values, lost = recalled(state.values, self._shelf.home)
+        if lost:
+            self.notices.append(ValuesGone(lost))
+        return state
+
+    def _made(self, state: State) -> State:
+        try:
+            self._revisions = self._shelf.revisions(state)
+            state.documents = Documents(self._shelf.place(state) / "documents")
+        except OSError as fault:
+            self._in_memory(fault)
+        return state
+
+    def _in_memory(self, fault: OSError) -> None:
+        text = f"the session is kept in memory only: {self._shelf.home} cannot be written ({fault.strerror or fault}); "
+        if not any(isinstance(notice, NotSaved) for notice in self.notices):
+            self.notices.append(NotSaved(f"{text}export it to a place that can, or set FLEET_HOME"))
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self._state.id
+
+    @property
+    def name(self) -> str:
+        """How you call it."""
+        return self._state.name
+
+    @property
+    def turns(self) -> Turns:
+        """Questions and answers so far, oldest first; `turns.frame()` is a DataFrame of them."""
+        return self._state.turns
+
+    @property
+    def memory(self) -> CoreMemory:
+        """What stands in every prompt; `memory.edit(section, text, mode)` changes it."""
+        return self._state.memory
+
+    @property
+    def documents(self) -> Documents:
+        """The loaded documents."""
+        return self._state.documents
+
+    @property
+    def buffers(self) -> Buffers:
+        """Named lists of texts that the agent collects."""
+        return self._state.buffers
+
+    @property
+    def artifacts(self) -> list[dict[str, Any]]:
+        """Files that its runs left in the volume: path, mime, bytes, sha256, and the run and span that made them."""
+        return [dict(artifact) for artifact in self._state.artifacts]
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether what is on the disk is all there is."""
+        return self._saved is not None and self._state.packed()[0] == self._saved
+
+    def ask(self, question: str, **options: Any) -> Run:
+        """Ask, and block until it is answered. Options as of `fleet_rlm.run`; values of earlier turns are still there.
+
+        Raises:
+            UserError, ModelError, SessionBusy: it cannot be asked; nothing was started.
+            FleetError: the turn ended without an answer; `error.run` holds the trace.
+        """
+        run = self.start(question, **options)
+        try:
+            return run.wait()
+        except KeyboardInterrupt:
+            run.stop()
+            raise
+
+    async def aask(self, question: str, **options: Any) -> Run:
+        """`ask` for async code: cancelling it stops the turn and keeps its trace."""
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start, question, **options))
+        try:
+            run = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(FleetError):
+                (await starting).stop()
+            raise
+        try:
+            return await run
+        except asyncio.CancelledError:
+            run.stop()
+            raise
+
+    def start(self, question: str, **options: Any) -> Run:
+        """Start a turn and return its run at once. Raises as `ask` before it is answered."""
+        with self._lock:
+            asked, given = self._request(question, options)
+            self._recall(len(self.turns))
+            opened = functools.partial(self._box.opened, fresh=frozenset(given))
+            self.values |= given
+            run = begin(asked, workspace=self.workspace, sandbox=opened, session=self.id, ended=self._ended)
+            self._begun(run, asked)
+            self._state.pending = {"question": run.task, "run": run.id}
+            self._save_or_tell(run)
+        return run
+
+    def plan(self, question: str, **options: Any) -> Plan:
+        """What `ask` would do and send first: the conversation and the memory too. No model is called."""
+        with self._lock:
+            asked, _ = self._request(question, options)
+            self._recall(len(self.turns))
+            return Plan(in_session(asked, self.workspace), self.workspace, self.name)
+
+    def resume(self, run: str | Run, **changes: Any) -> Run:
+        """Go on with a turn that has no answer, as `fleet_rlm.resume`; its outcome takes the place of the old one."""
+        return self._go_on(run, functools.partial(going_on.resume, run, **changes))
+
+    def branch(self, run: str | Run, span: str, **changes: Any) -> Run:
+        """Try a turn again from one of its spans on, as `fleet_rlm.branch`; it becomes the latest turn."""
+        return self._go_on(run, functools.partial(going_on.branch, run, span, **changes))
+
+    def _go_on(self, run: str | Run, do: Callable[..., Run]) -> Run:
+        with self._lock:
+            self._check_free()
+            identity = run if isinstance(run, str) else run.id
+            places = [place for place, turn in enumerate(self.turns) if turn.run == identity]
+            if not places:
+                raise UserError(f"session {self.name!r} has no turn with the run {identity}; session.turns lists them")
+            self._recall(places[0])
+            around = going_on.Surroundings(workspace=self.workspace, sandbox=self._box.opened, ended=self._ended)
+            going = do(around=around)
+            self._begun(going, None)
+            return going
+
+    def rename(self, name: str) -> None:
+        """Give it another name. Raises SessionExists, NotSaved."""
+        name = checked_name(name)
+        with self._lock:
+            if name != self.name and self._shelf.has(name):
+                raise SessionExists(f"there is a session {name!r} already; take another name, or delete that one")
+            before, self._state.name = self._state.name, name
+            try:
+                self.save()
+            except SessionError:
+                self._state.name = before
+                raise
+
+    def save(self) -> None:
+        """Write what has changed since it was last written; every turn does so by itself.
+
+        Raises:
+            NotSaved: it cannot be written; nothing is lost as long as this kernel lives.
+            ManifestConflict: somebody else has saved this session meanwhile.
+        """
+        with self._lock:
+            state, blobs = self._state.packed()
+            if state == self._saved:
+                return
+            if self._revisions is None:
+                raise NotSaved(f"session {self.name!r} is in memory only; export it to a place that can be written")
+            revision = self._revisions.save(state, blobs)
+            self._saved = json.loads(json.dumps(state))
+            self._state.turns.saved(list(blobs))
+            with contextlib.suppress(OSError):  # only what lists tell
+                self._shelf.note(self._state, revision.created_at)
+
+    def export(self, path: str | Path) -> Path:
+        """Write all of it into one file: turns, memory, documents, buffers, files of the volume, logs of its runs; no
+        secret, no key, no value of this kernel.
+
+        Raises:
+            ArchiveError: the file would lie in what is exported, or cannot be written.
+        """
+        with self._lock:
+            return exported(self._state, self.volume, self._shelf, Path(path))
+
+    def close(self) -> None:
+        """Stop a turn that is going on, end the sandbox, save, and let others open the session. Harmless twice."""
+        if self._closed:
+            return
+        if self._running is not None and self._running.status == "running":
+            self._running.stop()
+            with contextlib.suppress(FleetError, TimeoutError):
+                self._running.wait(CLOSING_SECONDS)
+        with self._lock:
+            self._closed = True
+            _open.discard(self)
+            try:
+                if not on_background_loop():
+                    run_sync(self._box.aclose())
+                if any(isinstance(notice, NotSaved) for notice in self.notices) and self._revisions is None:
+                    return
+                self.save()
+            finally:
+                self._lease.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self.turns)} turns, {len(self.documents)} documents"
+        return f"Session({self.name!r}, {state}, volume={self.volume.name!r})"
+
+    def _request(self, question: str, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
+        self._check_free()
+        given = named(options.pop("context", None))
+        if self._backend is not None:
+            options.setdefault("sandbox", self._backend)
+        return request(question, context={**self.values, **given} or None, **options), given
+
+    def _check_free(self) -> None:
+        if self._closed:
+            raise SessionClosed(f"session {self.name!r} is closed; open it again: fleet_rlm.Session({self.name!r})")
+        if self._running is not None and self._running.status == "running":
+            raise SessionBusy(
+                f"session {self.name!r} is answering {self._running.task[:60]!r}; wait for it, stop it, or ask outside "
+                "of the session (%%fleet --no-session)"
+            )
+
+    def _recall(self, count: int) -> None:
+        """The conversation as a model is told of it: the first `count` turns."""
+        self.workspace.history = [turn.exchange() for turn in self.turns[:count]]
+
+    def _begun(self, run: Run, asked: Request | None) -> None:
+        self._running = run
+        if asked is not None:
+            self._asked = {run.id: asked}
+        for notice in self._untold:
+            run.log.emit(Note(level="warning", text=str(notice)))
+        self._untold = []
+
+    async def _ended(self, run: Run, end: RunEnd) -> None:
+        """The outcome is known: keep the files the run made, and the turn."""
+        asked = self._asked.pop(run.id, None)
+        secrets = {*asked.lm.secrets, *asked.sub_lm.secrets} if asked is not None else set()
+        clean = Redactor(secrets).text
+        answer = None if end.answer is None else clean(plain(end.answer))
+        error = None if end.error is None else clean(end.error)
+        turn = Turn.ended(run.task, answer, end.status, run.id, error)
+        await asyncio.to_thread(self._keep, run, turn)
+
+    def _keep(self, run: Run, turn: Turn) -> None:
+        with self._lock:
+            made, faults = landed(run, self.volume)
+            self._state.artifacts += made
+            for fault in faults:
+                run.log.emit(Note(level="warning", text=fault))
+            self._state.turns.put(turn)
+            self._state.pending = None
+            self._state.sandbox = self._box.state()
+            self._state.values = {**self._state.values, **entries_of(run, self.values)}
+            self._state.values = {name: kept for name, kept in self._state.values.items() if name in self.values}
+            self._save_or_tell(run)
+
+    def _save_or_tell(self, run: Run) -> None:
+        try:
+            self.save()
+        except SessionError as fault:
+            run.log.emit(Note(level="warning", text=str(fault)))
+
+    def _save_or_notice(self) -> None:
+        try:
+            self.save()
+        except SessionError as fault:
+            if not any(isinstance(notice, type(fault)) for notice in self.notices):
+                self.notices.append(fault)
+                self._untold = [*getattr(self, "_untold", []), fault]
+
+
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A kernel that ends in order loses nothing that was changed between turns."""
+    for session in list(_open):
+        with contextlib.suppress(FleetError, OSError):
+            session.save()
+
+
+def _cut(pending: dict[str, str]) -> Turn:
+    return Turn.ended(pending["question"], None, "failed", pending["run"], "it was cut off with its kernel")

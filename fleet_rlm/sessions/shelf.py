@@ -1,0 +1,186 @@
+"""The sessions of one home: which there are, by which name, and where each one lies.
+
+An entry is a small file that may be lost or cut: everything it says is in the session's manifest too, and it is made
+again from there.
+
+    FLEET_HOME/sessions/<id>.json, <id>.lease
+    FLEET_HOME/volumes/<volume>/meta/sessions/<id>/     manifests, and the texts of documents
+    FLEET_HOME/volumes/<volume>/{memory,artifacts,buffers}/
+    FLEET_HOME/keys/sessions.key
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.settings import Settings
+from fleet_rlm.sessions.errors import ManifestError, ManifestMissing, SessionExists, SessionNotFound
+from fleet_rlm.sessions.lease import Lease
+from fleet_rlm.sessions.manifest import Revisions, Signer, storage_at
+from fleet_rlm.sessions.manifest.storage import LocalStorage
+from fleet_rlm.sessions.state import State, blobs_of
+from fleet_rlm.sessions.volumes import LocalVolume, Quota
+
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_CHARS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What a list tells of a session.
+
+    Attributes:
+        id, name, volume: as in its state.
+        turns: how many it has.
+        updated_at: when it was saved last, UTC in ISO 8601.
+    """
+
+    id: str
+    name: str
+    volume: str
+    turns: int = 0
+    updated_at: str = ""
+
+
+class Shelf:
+    """The sessions below a home, by default that of the environment's settings."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = home or Settings.from_environ().home
+
+    def entries(self) -> list[Entry]:
+        """All sessions, the one saved last first."""
+        found = {path.name for path in self.home.glob("volumes/*/meta/sessions/*")}
+        found |= {path.stem for path in self.home.glob("sessions/*.json")}
+        entries = [entry for identity in found if (entry := self._entry(identity)) is not None]
+        return sorted(entries, key=lambda entry: (entry.updated_at, entry.id), reverse=True)
+
+    def find(self, name: str) -> Entry:
+        """The session of a name or an id.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        entries = self.entries()
+        for entry in (*(one for one in entries if one.name == name), *(one for one in entries if one.id == name)):
+            return entry
+        near = difflib.get_close_matches(name, [entry.name for entry in entries], n=1)
+        hint = (
+            f"; did you mean {near[0]!r}?" if near else "; fleet sessions, or %fleet session list, shows what there is"
+        )
+        raise SessionNotFound(f"there is no session {name!r}{hint}")
+
+    def has(self, name: str) -> bool:
+        """Whether a session has this name."""
+        return any(entry.name == name for entry in self.entries())
+
+    def new(self, name: str, volume: str | None = None) -> State:
+        """The empty state of a session that does not exist yet; nothing is written.
+
+        Raises:
+            SessionExists: the name is taken.
+            UserError: it cannot be a name.
+        """
+        name = checked_name(name)
+        if self.has(name):
+            raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "session"
+        identity = f"{slug}-{secrets.token_hex(4)}"
+        return State(id=identity, name=name, volume=volume or identity)
+
+    def volume(self, name: str, quota: Quota | None = None) -> LocalVolume:
+        """A volume by name; it need not exist yet.
+
+        Raises:
+            UserError: it cannot be the name of a volume.
+        """
+        if not _VOLUME.fullmatch(name):
+            raise UserError(f"{name!r} cannot be the name of a volume; use letters, digits, '.', '_' and '-'")
+        return LocalVolume(name, self.home / "volumes" / name, quota)
+
+    def place(self, entry: Entry | State) -> Path:
+        """The directory of a session's manifests."""
+        return self.volume(entry.volume).meta / "sessions" / entry.id
+
+    def revisions(self, entry: Entry | State, *, writable: bool = True) -> Revisions:
+        """A session's manifests.
+
+        Raises:
+            OSError: there is no key of this home and none can be made, or the place cannot be written.
+        """
+        place = self.place(entry)
+        storage = storage_at(place) if writable else LocalStorage(place)
+        return Revisions(storage, Signer.of_home(self.home), entry.id, blobs_of)
+
+    def lease(self, entry: Entry | State) -> Lease:
+        """The lock of a session."""
+        return Lease(self.home / "sessions" / f"{entry.id}.lease", entry.name)
+
+    def note(self, state: State, updated_at: str) -> None:
+        """Keep what a list tells. Raises OSError."""
+        entry = Entry(id=state.id, name=state.name, volume=state.volume, turns=len(state.turns), updated_at=updated_at)
+        path = self.home / "sessions" / f"{state.id}.json"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = path.with_name(f".{secrets.token_hex(8)}")
+        try:
+            partial.write_text(json.dumps(asdict(entry)), encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def forget(self, entry: Entry | State, runs: Iterable[str] = ()) -> None:
+        """Delete a session: its manifests, documents, run logs, and its volume if that is its own.
+
+        Raises:
+            OSError: something cannot be removed.
+        """
+        own = self.volume(entry.volume).directory if entry.volume == entry.id else self.place(entry)
+        if own.exists():
+            shutil.rmtree(own)
+        for run in runs:
+            shutil.rmtree(self.home / "runs" / run, ignore_errors=True)
+        for path in (self.home / "sessions").glob(f"{entry.id}.*"):
+            path.unlink(missing_ok=True)
+
+    def _entry(self, identity: str) -> Entry | None:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            entry = Entry(**json.loads((self.home / "sessions" / f"{identity}.json").read_bytes()))
+            if entry.id == identity and _VOLUME.fullmatch(entry.volume):
+                return entry
+        for place in self.home.glob(f"volumes/*/meta/sessions/{identity}"):
+            volume = place.parents[2].name
+            lost = Entry(id=identity, name=identity, volume=volume)
+            try:
+                revision = self.revisions(lost, writable=False).load().revision
+            except ManifestMissing:
+                return None  # it was never saved
+            except (ManifestError, OSError):
+                return lost  # opening it tells what is wrong
+            turns = revision.state["turns"]
+            count = sum(segment["count"] for segment in turns["segments"]) + len(turns["tail"])
+            return Entry(
+                id=identity, name=revision.state["name"], volume=volume, turns=count, updated_at=revision.created_at
+            )
+        return None
+
+
+def checked_name(name: str) -> str:
+    """The name without white space around it.
+
+    Raises:
+        UserError: it is empty, too long, or has characters no list can show.
+    """
+    name = name.strip()
+    if not name or len(name) > NAME_CHARS or not name.isprintable():
+        raise UserError(f"a session's name has 1 to {NAME_CHARS} printable characters, not {name[:40]!r}")
+    return name

@@ -1,0 +1,167 @@
+"""The contract of a volume: files by path below three roots, and a place for manifests that nobody else reaches.
+
+The coroutines are the contract; the blocking names are derived from them. A path is `root/folder/file`, relative,
+without `..`; links are followed by nobody.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.loop import run_sync
+from fleet_rlm.sessions.errors import SessionError
+
+ROOTS = ("memory", "artifacts", "buffers")
+"""Folders of a volume that have verbs; `meta` has none."""
+
+PREVIEW_BYTES = 4_000
+
+
+class VolumeError(UserError, SessionError):
+    """A file of a volume cannot be read, written or removed as asked."""
+
+
+class VolumeFull(VolumeError):
+    """A file does not fit into what the volume may hold."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a volume may hold."""
+
+    bytes: int = 10_000_000_000
+    files: int = 10_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a folder with the number and bytes of what it holds.
+
+    Attributes:
+        path: from the volume's top, such as `memory/notes.md`.
+        modified: seconds since 1970 UTC.
+    """
+
+    path: str
+    is_folder: bool
+    bytes: int
+    files: int
+    modified: float
+
+
+class Volume(ABC):
+    """Files that outlive kernels.
+
+    Attributes:
+        name: what sessions call it.
+        quota: what it may hold.
+    """
+
+    def __init__(self, name: str, quota: Quota | None = None) -> None:
+        self.name = name
+        self.quota = quota or Quota()
+
+    @abstractmethod
+    async def atree(self, folder: str = "") -> list[Entry]:
+        """Everything below a folder, sorted by path; below the volume's top, its three roots."""
+
+    @abstractmethod
+    async def aread(self, path: str) -> bytes:
+        """A whole file."""
+
+    @abstractmethod
+    async def apreview(self, path: str, size: int = PREVIEW_BYTES) -> str:
+        """The beginning of a file as text, with what was left out; what is no text is told by its size."""
+
+    @abstractmethod
+    async def awrite(self, path: str, data: bytes | str | Path) -> Entry:
+        """Write a file whole, or a copy of a local file, with the folders above it. Raises VolumeFull."""
+
+    @abstractmethod
+    async def adownload(self, path: str, to: Path) -> Path:
+        """Copy a file, or a folder with all it holds, to a local place that does not exist yet or is a folder."""
+
+    @abstractmethod
+    async def adelete(self, path: str) -> None:
+        """Remove a file, or a folder with all it holds."""
+
+    def tree(self, folder: str = "") -> list[Entry]:
+        """As `atree`."""
+        return run_sync(self.atree(folder))
+
+    def read(self, path: str) -> bytes:
+        """As `aread`."""
+        return run_sync(self.aread(path))
+
+    def preview(self, path: str, size: int = PREVIEW_BYTES) -> str:
+        """As `apreview`."""
+        return run_sync(self.apreview(path, size))
+
+    def write(self, path: str, data: bytes | str | Path) -> Entry:
+        """As `awrite`; a `pathlib.Path` is uploaded."""
+        return run_sync(self.awrite(path, data))
+
+    def download(self, path: str, to: str | Path) -> Path:
+        """As `adownload`."""
+        return run_sync(self.adownload(path, Path(to)))
+
+    def delete(self, path: str) -> None:
+        """As `adelete`."""
+        run_sync(self.adelete(path))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class Texts:
+    """One folder of a volume as texts by path relative to it: what an agent's memory tools see."""
+
+    def __init__(self, volume: Volume, folder: str) -> None:
+        self._volume = volume
+        self._folder = folder
+
+    async def alist(self, folder: str = "") -> list[str]:
+        """Relative paths of the files below `folder`, sorted."""
+        entries = await self._volume.atree(self._path(folder))
+        return [entry.path.removeprefix(f"{self._folder}/") for entry in entries if not entry.is_folder]
+
+    async def aread(self, path: str) -> str:
+        """The text of a file. Raises VolumeError."""
+        try:
+            return (await self._volume.aread(self._path(path))).decode("utf-8")
+        except UnicodeDecodeError:
+            raise VolumeError(f"{path} is no text") from None
+
+    async def awrite(self, path: str, text: str) -> None:
+        """Write a file whole. Raises VolumeError."""
+        await self._volume.awrite(self._path(path), text)
+
+    async def adelete(self, path: str) -> None:
+        """Remove a file. Raises VolumeError."""
+        await self._volume.adelete(self._path(path))
+
+    def _path(self, path: str) -> str:
+        return f"{self._folder}/{path}" if path.strip("/") else self._folder
+
+
+def checked(path: str, *, roots: Iterable[str] = ROOTS) -> tuple[str, ...]:
+    """The parts of a path that stays inside its root.
+
+    Raises:
+        VolumeError: it is absolute, has `..` or NUL in it, or does not begin with a root.
+    """
+    if "\0" in path or "\\" in path or posixpath.isabs(path):
+        raise VolumeError(f"{path!r} is no path of a volume; write it as memory/notes.md")
+    parts = tuple(part for part in path.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise VolumeError(f"{path!r} leads out of its folder; a path of a volume has no '..'")
+    if parts and parts[0] not in roots:
+        raise VolumeError(f"a path of a volume begins with {', '.join(f'{root}/' for root in roots)}, not {path!r}")
+    if any(len(part.encode()) > 255 for part in parts) or len(path) > 2_000:
+        raise VolumeError(f"the path {path[:80]!r}... is too long")
+    return parts
