@@ -8,35 +8,53 @@ inside the function that does.
     mine.sessions.create("incident")              # blocking; `await mine.sessions.acreate(...)` from any loop
 """
 
+from fleet_rlm.sessions.store.catching_up import Caught, acatch_up, catch_up
 from fleet_rlm.sessions.store.errors import (
     LeaseLost,
     NameTaken,
+    NotAdmitted,
     NotFound,
+    QuotaExceeded,
     RevisionConflict,
     StoreDamaged,
     StoreError,
+    StoreOutdated,
     StoreTooNew,
     StoreUnavailable,
     UnsafeRole,
+    Unscoped,
 )
 from fleet_rlm.sessions.store.identity import LOCAL, Identity
 from fleet_rlm.sessions.store.page import Page
+from fleet_rlm.sessions.store.schema import upgrade
 from fleet_rlm.sessions.store.store import Scope, Store, open_store
+from fleet_rlm.sessions.store.verbs.runs import Lease
+from fleet_rlm.sessions.store.writer import EventWriter
 
 __all__ = [
     "LOCAL",
+    "Caught",
+    "EventWriter",
     "Identity",
+    "Lease",
     "LeaseLost",
     "NameTaken",
+    "NotAdmitted",
     "NotFound",
     "Page",
+    "QuotaExceeded",
     "RevisionConflict",
     "Scope",
     "Store",
     "StoreDamaged",
     "StoreError",
+    "StoreOutdated",
     "StoreTooNew",
     "StoreUnavailable",
     "UnsafeRole",
+    "Unscoped",
+    "acatch_up",
+    "catch_up",
     "open_store",
+    "upgrade",
 ]

@@ -41,8 +41,17 @@ async def derive(unit: Unit, run: str, events: Sequence[ev.Event]) -> None:
     if closed:
         await _close(unit, run, closed)
     await unit.insert(*artifacts, again="stays")
-    if isinstance(events[-1], ev.RunEnd):
-        await _end(unit, run, events[-1])
+    ends = [event for event in events if isinstance(event, ev.RunEnd)]
+    if ends and not goes_on(events):
+        await _end(unit, run, ends[-1])
+
+
+def goes_on(events: Sequence[ev.Event]) -> bool:
+    """Whether work begins here that no end follows: a run that had ended may be resumed."""
+    for event in reversed(events):
+        if isinstance(event, (ev.RunEnd, ev.SpanStart)):
+            return isinstance(event, ev.SpanStart)
+    return False
 
 
 async def _close(unit: Unit, run: str, ends: dict[str, ev.SpanEnd]) -> None:

@@ -45,7 +45,7 @@ async def check_role(connection: AsyncConnection) -> None:
             raise UnsafeRole(_refusal(me, f"{whose} the table {table.relname}"))
         if not table.walled:
             raise UnsafeRole(
-                f"row-level security is not forced on {table.relname}; run 'fleet db upgrade' as the owner of the database"
+                f"row-level security is not forced on {table.relname}; run 'fleet db upgrade' as the database's owner"
             )
 
 

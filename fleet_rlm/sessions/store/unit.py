@@ -29,11 +29,17 @@ class Unit:
 
     async def all(self, query: Select[T]) -> list[T]:
         """Every match, in the query's order."""
-        return list((await self._session.scalars(query)).all())
+        found = list((await self._session.scalars(query)).all())
+        self._session.expunge_all()  # a record is a value: neither a rollback nor a change to it reaches anything
+        return found
+
+    async def rows(self, query: Select[Any, Any]) -> list[tuple[Any, Any]]:
+        """Every match of a query of two columns."""
+        return [(row[0], row[1]) for row in await self._session.execute(query)]
 
     async def first(self, query: Select[T]) -> T | None:
         """The first match."""
-        return (await self._session.scalars(query.limit(1))).first()
+        return next(iter(await self.all(query.limit(1))), None)
 
     async def page(self, query: Select[T], limit: int, offset: int, order: Sequence[Any]) -> Page[T]:
         """A part of the matches, and how many there are."""

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.errors import UserError
-from fleet_rlm.sessions.store.derived import derive
+from fleet_rlm.sessions.store.derived import derive, goes_on
 from fleet_rlm.sessions.store.errors import NotFound
 from fleet_rlm.sessions.store.page import checked
 from fleet_rlm.sessions.store.tables import Event, Run
@@ -68,8 +68,13 @@ async def append(unit: Unit, lease: Lease, events: Sequence[ev.Event], seconds: 
     if last - first + 1 != len(events):
         raise UserError(f"run {lease.run}: events {first} to {last} are {len(events)}; a batch has no gap")
     stored = await unit.first(select(Run.last_seq).where(Run.id == lease.run))
-    await hold(unit, lease, seconds, max(last, -1 if stored is None else stored))
-    if stored is not None and first > stored + 1:
+    if stored is None:
+        raise NotFound("run", lease.run)
+    changes: dict[str, object] = {"last_seq": max(last, stored)}
+    if last > stored and goes_on(events):
+        changes |= {"status": "running", "ended_at": None}
+    await hold(unit, lease, seconds, **changes)
+    if first > stored + 1:
         raise UserError(f"run {lease.run}: event {stored + 1} comes next, not {first}; append from there")
     tenant = unit.identity.tenant
     rows = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, or_, select, true, update
+from sqlalchemy.exc import IntegrityError
 
 from fleet_rlm.core import events as ev
 from fleet_rlm.sessions.store.columns import moment, now
@@ -42,7 +43,7 @@ class Runs(Verbs):
             session_id: the id of the session it belongs to.
 
         Raises:
-            NotFound: the run's id is in use by somebody else.
+            NotFound: there is no such session, or the run's id is in use by somebody else.
         """
         run = Run(
             id=start.run,
@@ -56,7 +57,10 @@ class Runs(Verbs):
             started_at=moment(start.ts),
         )
         async with self._write() as unit:
-            await unit.insert(run, again="stays")
+            try:
+                await unit.insert(run, again="stays")
+            except IntegrityError as error:
+                raise NotFound("session", session_id or "") from error
             return await found(unit, start.run)
 
     @verb
@@ -108,11 +112,13 @@ class Runs(Verbs):
                 raise NotFound("run", id)
 
     @verb
-    async def alease(self, id: str, owner: str, seconds: float = LEASE_S) -> Lease:
+    async def alease(self, id: str, owner: str, *, seconds: float = LEASE_S, takeover: bool = False) -> Lease:
         """Become the run's one writer, for `seconds`, longer with every batch that is written.
 
         Args:
             owner: who this is, unique among processes.
+            takeover: do not wait until an earlier lease lapses; for whoever knows that its holder is gone, such as the
+                process that holds the lock of the run's log.
 
         Raises:
             LeaseLost: somebody else holds it and is alive.
@@ -123,7 +129,7 @@ class Runs(Verbs):
             free = or_(Run.lease_owner.is_(None), Run.lease_owner == owner, Run.lease_until < present)
             taken = await unit.change(
                 update(Run)
-                .where(Run.id == id, free)
+                .where(Run.id == id, true() if takeover else free)
                 .values(
                     lease_owner=owner,
                     lease_fence=Run.lease_fence + 1,
@@ -146,14 +152,23 @@ class Runs(Verbs):
             await hold(unit, lease, seconds)
 
     @verb
-    async def arelease(self, lease: Lease) -> None:
-        """Give a lease back; doing it twice, or too late, is harmless."""
+    async def arelease(self, lease: Lease, *, cut: bool = False) -> None:
+        """Give a lease back; doing it twice, or too late, is harmless.
+
+        Args:
+            cut: the run's process is gone; where no end was written, the run's status becomes "cut".
+        """
         async with self._write() as unit:
-            await unit.change(
-                update(Run)
-                .where(Run.id == lease.run, Run.lease_fence == lease.fence)
-                .values(lease_owner=None, lease_until=None)
-            )
+            mine = update(Run).where(Run.id == lease.run, Run.lease_fence == lease.fence)
+            await unit.change(mine.values(lease_owner=None, lease_until=None))
+            if cut:
+                await unit.change(mine.where(Run.status == "running").values(status="cut"))
+
+    @verb
+    async def aprogress(self) -> dict[str, int]:
+        """The last event that is stored of every run that is not running, by run."""
+        async with self._read() as unit:
+            return dict(await unit.rows(select(Run.id, Run.last_seq).where(Run.status != "running")))
 
     begin = blocking(abegin)
     get = blocking(aget)
@@ -162,17 +177,16 @@ class Runs(Verbs):
     lease = blocking(alease)
     renew = blocking(arenew)
     release = blocking(arelease)
+    progress = blocking(aprogress)
 
 
-async def hold(unit: Unit, lease: Lease, seconds: float, last_seq: int | None = None) -> None:
+async def hold(unit: Unit, lease: Lease, seconds: float, **changes: object) -> None:
     """Show the lease's number and lengthen it, in the transaction that writes.
 
     Raises:
         LeaseLost: the number is not the run's any more; the transaction must not be committed.
     """
-    values: dict[str, object] = {"lease_until": now() + datetime.timedelta(seconds=seconds)}
-    if last_seq is not None:
-        values["last_seq"] = last_seq
+    values = {"lease_until": now() + datetime.timedelta(seconds=seconds), **changes}
     held = update(Run).where(Run.id == lease.run, Run.lease_owner == lease.owner, Run.lease_fence == lease.fence)
     if not await unit.change(held.values(**values)):
         raise LeaseLost(f"run {lease.run} was taken over by another writer; its log on disk has what is missing")
@@ -184,7 +198,7 @@ async def found(unit: Unit, id: str) -> Run:
     Raises:
         NotFound: there is none.
     """
-    run = await unit.first(select(Run).where(Run.id == id).execution_options(populate_existing=True))
+    run = await unit.first(select(Run).where(Run.id == id))
     if run is None:
         raise NotFound("run", id)
     return run

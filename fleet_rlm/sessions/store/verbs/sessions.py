@@ -169,10 +169,7 @@ async def found(unit: Unit, key: str, locked: bool = False) -> Session:
         NotFound: there is none.
     """
     query: Select[Session] = (
-        select(Session)
-        .where(or_(Session.id == key, Session.name == key))
-        .order_by((Session.id == key).desc())
-        .execution_options(populate_existing=True)
+        select(Session).where(or_(Session.id == key, Session.name == key)).order_by((Session.id == key).desc())
     )
     session = await unit.first(query.with_for_update() if locked else query)
     if session is None:
