@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from fleet_rlm.server.auth import outgoing
 from fleet_rlm.server.auth.deployment import Entra
 from fleet_rlm.server.auth.keys import KeyCache
 from fleet_rlm.server.auth.refusals import AuthUnavailable, InvalidToken
@@ -113,7 +114,7 @@ class CodeFlow:
         if self._entra.secret_file is not None:
             form["client_secret"] = self._entra.secret_file.read_text().strip()  # read anew: secrets are rotated
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
+            async with await outgoing.client(TIMEOUT_S) as client:
                 response = await client.post(metadata.token_url, data=form)
         except httpx.HTTPError as error:
             raise AuthUnavailable("the identity service cannot be reached at the moment; try again shortly") from error

@@ -35,7 +35,7 @@ class WithoutQuery(_Handler):
         """Log the verb and the path."""
         where = f"{self.request.method} {self.request.path}"
         if isinstance(value, RefusedRequest):
-            self.log.info("%s refused: %s", where, value.refusal.code)
+            self.log.debug("%s refused: %s", where, value.refusal.code)
         elif isinstance(value, Exception) and not hasattr(value, "status_code"):
             self.log.error("%s failed", where, exc_info=(type(value), value, tb))
         else:

@@ -25,6 +25,7 @@ import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from fleet_rlm.server.auth import outgoing
 from fleet_rlm.server.auth.refusals import AuthUnavailable, InvalidToken
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class KeyCache:
         self._metadata: Metadata | None = None
         self._unknown: dict[str, float] = {}  # key id -> when it may be asked for again
         self._succeeded = self._attempted = self._asked_for_unknown = float("-inf")
-        self._fetching: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[bool] | None = None
 
     async def get(self, kid: str) -> SigningKey:
         """The key of that id.
@@ -102,9 +103,9 @@ class KeyCache:
             self._fetch()  # behind this request
         key = self._keys.get(kid)
         if key is None and self._worth_asking(kid):
-            await asyncio.shield(self._fetch())
+            succeeded = await asyncio.shield(self._fetch())
             key = self._keys.get(kid)
-            if key is None and self._succeeded >= self._attempted:
+            if key is None and succeeded:
                 self._remember_unknown(kid)
         if key is None:
             raise InvalidToken("the signing key is not known")
@@ -152,7 +153,7 @@ class KeyCache:
             del self._unknown[next(iter(self._unknown))]
         self._unknown[kid] = self._clock() + 5 * self.interval_s
 
-    def _fetch(self) -> asyncio.Task[None]:
+    def _fetch(self) -> asyncio.Task[bool]:
         """The fetch under way, begun if there is none."""
         if self._fetching is None:
             self._attempted = self._clock()
@@ -160,21 +161,23 @@ class KeyCache:
             self._fetching.add_done_callback(self._fetched)
         return self._fetching
 
-    def _fetched(self, _: asyncio.Task[None]) -> None:
+    def _fetched(self, _: asyncio.Task[bool]) -> None:
         self._fetching = None
 
-    async def _attempt(self) -> None:
+    async def _attempt(self) -> bool:
+        """Fetch metadata and keys; False where that fails, which changes nothing."""
         try:
-            async with asyncio.timeout(self.timeout_s), httpx.AsyncClient(follow_redirects=False) as client:
+            async with asyncio.timeout(self.timeout_s), await outgoing.client(self.timeout_s) as client:
                 metadata = self._read_metadata(await _document(client, self.metadata_url))
                 keys = _read_keys(await _document(client, metadata.keys_url))
         except (httpx.HTTPError, TimeoutError, UnusableDocument) as error:
             log.warning("signing keys could not be fetched: %s", error or type(error).__name__)
-            return
+            return False
         self._metadata, self._keys = metadata, keys
         self._succeeded = self._clock()
         for kid in keys.keys() & self._unknown.keys():
             del self._unknown[kid]
+        return True
 
     def _read_metadata(self, document: Mapping[str, Any]) -> Metadata:
         names = ("jwks_uri", "authorization_endpoint", "token_endpoint")
