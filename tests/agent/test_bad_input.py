@@ -75,10 +75,9 @@ def test_code_that_fills_memory_is_told_so_and_the_run_goes_on() -> None:
 
 def test_code_that_forks_without_end_is_stopped_and_told_and_the_run_goes_on() -> None:
     bomb = "import os\nwhile True:\n    os.fork()"
-    # Remains of the bomb may cost the next sandbox its life too; a model then simply tries again.
-    with coded(bomb, *["SUBMIT(answer='done')"] * 3) as (server, lm):
+    with coded(bomb, "SUBMIT(answer='done')") as (server, lm):
         run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only", cell_timeout=20)
-    assert run.answer == "done"
+    assert (run.answer, server.calls) == ("done", 2)
     assert "processes" in server.requests[1].text
 
 

@@ -222,6 +222,25 @@ def test_a_swallowed_submit_still_ends_the_cell(local: Callable[..., LocalSandbo
     assert sandbox.run("1 + 1").value == "2"
 
 
+def test_a_submission_is_not_lost_on_a_busy_machine(local: Callable[..., LocalSandbox]) -> None:
+    """Where starting a thread takes longer than the time after which a swallowed SUBMIT is raised again."""
+    slow = (
+        "import threading, time
+start = threading.Thread.start
+"
+        "def slow(thread):
+    start(thread)
+    until = time.perf_counter() + 0.2
+"
+        "    while time.perf_counter() < until: pass
+"
+        "threading.Thread.start = slow"
+    )
+    sandbox = local()
+    sandbox.run(slow)
+    assert sandbox.run("SUBMIT('x')").submitted == {"output": "x"}
+
+
 # ---- tools
 
 

@@ -56,10 +56,11 @@ class Submission:
     def submit(self, *args: Any, **kwargs: Any) -> None:
         """Record the final output and end the cell."""
         values = self._bound(args, kwargs)
-        if self.values is None:
+        first = self.values is None
+        self.values = values  # before the thread starts: on a busy machine it may insist before `start` returns
+        if first:
             over = self._over = threading.Event()
             threading.Thread(target=self._insist, args=(over,), name="fleet-submit", daemon=True).start()
-        self.values = values
         raise Submitted
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
