@@ -225,15 +225,9 @@ def test_a_swallowed_submit_still_ends_the_cell(local: Callable[..., LocalSandbo
 def test_a_submission_is_not_lost_on_a_busy_machine(local: Callable[..., LocalSandbox]) -> None:
     """Where starting a thread takes longer than the time after which a swallowed SUBMIT is raised again."""
     slow = (
-        "import threading, time
-start = threading.Thread.start
-"
-        "def slow(thread):
-    start(thread)
-    until = time.perf_counter() + 0.2
-"
-        "    while time.perf_counter() < until: pass
-"
+        "import threading, time\nstart = threading.Thread.start\n"
+        "def slow(thread):\n    start(thread)\n    until = time.perf_counter() + 0.2\n"
+        "    while time.perf_counter() < until: pass\n"
         "threading.Thread.start = slow"
     )
     sandbox = local()
