@@ -12,9 +12,7 @@ ends with the process.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
 import hashlib
 import itertools
 import logging
@@ -28,11 +26,14 @@ from typing import Any
 
 import msgspec
 
-from fleet_rlm.core.errors import BudgetExhausted, UserError
-from fleet_rlm.core.events import Artifact, Event, Note, SpanEnd, SpanStart, SpanStatus, SpanType, Usage, decode, encode
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.events import Artifact, Event, Note, SpanEnd, SpanStart, SpanType, decode, encode
 from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Record, rebuilt_span
 from fleet_rlm.core.redaction import Redactor
+from fleet_rlm.core.span import CURRENT, Span, current_span
 from fleet_rlm.core.spool import Spool
+
+__all__ = ["MAX_VALUE", "PREVIEW", "RunLog", "Span", "Subscriber", "current_span"]
 
 MAX_VALUE = 32_768
 """Characters of one field kept in an event; what is longer becomes an artifact with a preview (design 3.1)."""
@@ -42,60 +43,6 @@ PREVIEW = 2_000
 Subscriber = Callable[[Event], None]
 
 logger = logging.getLogger("fleet_rlm")
-
-_current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("fleet_rlm_span", default=None)
-
-
-class Span:
-    """A piece of work in progress: set what it yields, and the log writes it when the block ends.
-
-    `edit` is what a branch changes here; `input` is what is asked, with that change.
-    """
-
-    def __init__(
-        self,
-        log: RunLog,
-        span_id: str,
-        parent: Span | None,
-        depth: int,
-        input: str | None = None,
-        edit: Edit | None = None,
-    ) -> None:
-        self.log = log
-        self.id = span_id
-        self.parent = parent
-        self.depth = depth
-        self.input = input
-        self.edit = edit
-        self.is_new = False  # something was done in it that the journal does not hold
-        self.output: str | None = None
-        self.usage: Usage | None = None
-        self.attrs: dict[str, Any] = {}
-        self._status: SpanStatus = "ok"
-        self._error_type: str | None = None
-        self._error: str | None = None
-
-    def fail(self, error_type: str, error: str, status: SpanStatus = "error") -> None:
-        """Mark the work as failed without raising here."""
-        self._status, self._error_type, self._error = status, error_type, error
-
-    def fail_with(self, error: BaseException) -> None:
-        """Mark the work as failed, stopped or exhausted, as the exception says."""
-        stopped = isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit))
-        status: SpanStatus = "stopped" if stopped else "exhausted" if isinstance(error, BudgetExhausted) else "error"
-        self.fail(type(error).__name__, str(error) or type(error).__name__, status)
-
-    def end(self) -> SpanEnd:
-        """The event that closes it."""
-        return SpanEnd(
-            span=self.id,
-            status=self._status,
-            output=self.output,
-            usage=self.usage,
-            error_type=self._error_type,
-            error=self._error,
-            attrs=self.attrs,
-        )
 
 
 class RunLog:
@@ -195,7 +142,7 @@ class RunLog:
                 return event
             event = self._bounded(self._redactor.clean(event))
             event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000
-            if event.span is None and (here := _current.get()) is not None and here.log is self:
+            if event.span is None and (here := CURRENT.get()) is not None and here.log is self:
                 event.span = here.id
             self._events.append(event)
             fault = self._write(event)
@@ -210,7 +157,7 @@ class RunLog:
             return event
 
     def _was_written(self, event: Event) -> bool:
-        here = _current.get()
+        here = CURRENT.get()
         if event.span is None and here is not None and here.log is self:
             event.span = here.id
         return rebuilt_span() is not None or (self.journal is not None and self.journal.was_told(event))
@@ -235,7 +182,7 @@ class RunLog:
         return None if self.journal is None else self.journal.edit(self._here(), type, name, key)
 
     def _here(self) -> str | None:
-        here = _current.get()
+        here = CURRENT.get()
         return here.id if here is not None and here.log is self else None
 
     def _write(self, event: Event) -> OSError | None:
@@ -314,7 +261,7 @@ class RunLog:
         """
         if rebuilt_span() is not None:
             raise NotRecorded(f"this {type} was not asked when the cell ran first, and nothing is paid twice")
-        parent = _current.get()
+        parent = CURRENT.get()
         if parent is not None and parent.log is not self:
             parent = None
         if record is None and type in ("turn", "step", "iteration"):
@@ -324,14 +271,14 @@ class RunLog:
             span = Span(self, record.node.id, parent, depth, input)
         else:
             span = self._begin(type, name, parent, depth, input, code, attrs or {})
-        token = _current.set(span)
+        token = CURRENT.set(span)
         try:
             yield span
         except BaseException as error:
             span.fail_with(error)
             raise
         finally:
-            _current.reset(token)
+            CURRENT.reset(token)
             if record is None or span.is_new or record.node.end is None or record.node.status != "ok":
                 self.emit(span.end())
 
@@ -403,8 +350,3 @@ class RunLog:
                 if isinstance(event, (SpanStart, SpanEnd)):
                     event.attrs = {**event.attrs, f"{field}_artifact": kept.id, f"{field}_chars": len(value)}
         return event
-
-
-def current_span() -> Span | None:
-    """The span of the calling context."""
-    return _current.get()
