@@ -55,9 +55,12 @@ def prepare_file(place: Place) -> None:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))  # prompts and data are the user's own
         if not judged(_version_of(file), place):
-            with place.migration_engine().connect() as connection:
-                with connection.execution_options(**{WRITES: True}).begin():
+            engine = place.migration_engine()
+            try:
+                with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
                     migrate(connection)
+            finally:
+                engine.dispose()
 
 
 def _version_of(file: Path) -> str | None:

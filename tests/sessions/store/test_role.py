@@ -20,7 +20,7 @@ def test_the_runtime_role_may_work(database: Database) -> None:
 
 
 def test_a_superuser_is_refused(database: Database) -> None:
-    with pytest.raises(UnsafeRole, match="postgres is a superuser, so it could see every tenant; .* create role"):
+    with pytest.raises(UnsafeRole, match=r"postgres is a superuser, so it could see every tenant; .* create role"):
         open_store(database.admin).open()
 
 

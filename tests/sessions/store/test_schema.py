@@ -114,7 +114,7 @@ def test_a_file_of_a_later_schema_is_refused_and_left_as_it_is(tmp_path: Path) -
     with sqlite3.connect(file) as connection:
         connection.execute("update fleet_version set version_num = '0999'")
     for attempt in (lambda: open_store(file_url(file)).open(), lambda: upgrade(file_url(file))):
-        with pytest.raises(StoreTooNew, match="has schema 0999, and this fleet-rlm knows .* upgrade fleet-rlm"):
+        with pytest.raises(StoreTooNew, match=r"has schema 0999, and this fleet-rlm knows .* upgrade fleet-rlm"):
             attempt()
     with sqlite3.connect(file) as connection:
         assert connection.execute("select version_num from fleet_version").fetchone() == ("0999",)
@@ -129,7 +129,7 @@ def test_a_later_schema_on_postgres_is_refused(database: Database) -> None:
 
 
 def test_a_postgres_without_schema_says_who_has_to_do_what(postgres: Postgres) -> None:
-    with pytest.raises(StoreOutdated, match="no schema .* run 'fleet db upgrade'"):
+    with pytest.raises(StoreOutdated, match=r"no schema .* run 'fleet db upgrade'"):
         open_store(postgres.empty().app).open()
 
 
