@@ -1,0 +1,1 @@
+"""What the server does, a folder per resource: handlers that parse and answer, services that know no tornado."""

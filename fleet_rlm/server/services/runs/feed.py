@@ -1,0 +1,116 @@
+"""The events of one run as they arrive from its kernel: the latest of them in memory, and whoever waits for the next.
+
+A feed keeps lines as the run's log wrote them and reads nothing in them but how they begin. It keeps the last
+`KEEP_BYTES`; what is older is in the run's file and in the store. Numbers are gap-free: a batch that does not follow
+is not taken, and whoever brought it asks the kernel for what lies between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KEEP_BYTES = 2 << 20
+"""Twenty busy sessions then hold 40 MB at most; at 500 bytes an event it is the last four thousand."""
+
+BATCH_BYTES = 256 << 10
+
+END, RESUME = b'{"kind":"run.end"', b'{"kind":"run.resume"'
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lines of a run's log from number `first` on, without their ends."""
+
+    run: str
+    first: int
+    lines: Sequence[bytes]
+
+    @property
+    def next(self) -> int:
+        """The number of the event after these."""
+        return self.first + len(self.lines)
+
+
+class Feed:
+    """The live end of one run.
+
+    Attributes:
+        first, next: numbers of the oldest event kept and of the one that comes next.
+        is_over: nothing more comes, unless the run is resumed.
+        is_cut: it is over without an end: its kernel died.
+    """
+
+    def __init__(self, run: str, first: int = 0) -> None:
+        self.run = run
+        self.first = self.next = first
+        self.is_over = False
+        self.is_cut = False
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Event()
+        self._latest: Batch | None = None
+
+    def take(self, batch: Batch) -> bool:
+        """Add what is new in a batch; False where events between are missing, and nothing was added."""
+        if batch.first > self.next:
+            return False
+        fresh = batch.lines[self.next - batch.first :]
+        if not fresh:
+            return True
+        for line in fresh:
+            self._lines.append(line)
+            self._bytes += len(line)
+            if line.startswith(END):
+                self.is_over = True
+            elif line.startswith(RESUME):
+                self.is_over = self.is_cut = False
+        self.next += len(fresh)
+        while self._bytes > KEEP_BYTES and len(self._lines) > 1:
+            self._bytes -= len(self._lines.popleft())
+            self.first += 1
+        self._tell()
+        return True
+
+    def cut(self) -> None:
+        """The kernel is gone and the run has not ended."""
+        if not self.is_over:
+            self.is_over = self.is_cut = True
+            self._tell()
+
+    def goes_on(self) -> None:
+        """The run is being resumed: what was over is not."""
+        self.is_over = self.is_cut = False
+        self._tell()
+
+    def since(self, seq: int) -> Batch | None:
+        """A batch from `seq` on, empty where there is none yet; None where `seq` is older than what is kept.
+
+        Those who are at the same place get the same batch, so that it is encoded for all of them once.
+        """
+        if seq < self.first:
+            return None
+        latest = self._latest
+        if latest is not None and latest.first == seq and latest.next == self.next:
+            return latest
+        lines: list[bytes] = []
+        room = BATCH_BYTES
+        for place in range(seq - self.first, len(self._lines)):
+            line = self._lines[place]
+            room -= len(line)
+            if lines and room < 0:
+                break
+            lines.append(line)
+        self._latest = Batch(self.run, seq, lines)
+        return self._latest
+
+    async def changed(self, seq: int) -> None:
+        """Wait until there is something from `seq` on, or the run is over."""
+        while self.next <= seq and not self.is_over:
+            await self._changed.wait()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
