@@ -96,7 +96,8 @@ class EntraIssuer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.base = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="entra-issuer", daemon=True)
+        serve = self._server.serve_forever
+        self._thread = threading.Thread(target=serve, args=(0.02,), name="entra-issuer", daemon=True)
 
     def __enter__(self) -> EntraIssuer:
         self._thread.start()

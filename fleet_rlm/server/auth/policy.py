@@ -1,7 +1,7 @@
 """What staging and production do not start with: each unsafe setting by name, why, and what to set instead.
 
-On one's own machine (APP_ENV=local) the same settings are one's own business, except that a server told to use Entra
-that does not is never started.
+On one's own machine (APP_ENV=local) the same settings are one's own business, except that settings which contradict
+each other start nowhere.
 """
 
 from __future__ import annotations
@@ -54,15 +54,18 @@ def unsafe_settings(app: ServerApp, deployment: Deployment, environ: Mapping[str
 
 
 def _contradictions(app: ServerApp, deployment: Deployment) -> Iterator[Unsafe]:
-    from fleet_rlm.server.auth.provider import EntraIdentityProvider
+    from fleet_rlm.server.auth.provider import EntraIdentityProvider  # which asks this file when the server starts
 
-    if deployment.auth_mode == "entra" and not isinstance(app.identity_provider, EntraIdentityProvider):
+    provider = app.identity_provider
+    if deployment.auth_mode == "entra" and not isinstance(provider, EntraIdentityProvider):
         yield Unsafe(
             "AUTH_MODE=entra",
-            f"the server signs people in by {type(app.identity_provider).__name__}",
+            f"the server signs people in by {type(provider).__name__}",
             "remove ServerApp.identity_provider_class, or set it to "
             "fleet_rlm.server.auth.provider.EntraIdentityProvider",
         )
+    elif deployment.auth_mode == "entra" and provider.token:
+        yield Unsafe("IdentityProvider.token", "the server's own token lets nobody in beside Entra", "remove it")
 
 
 def _signing_in(app: ServerApp, deployment: Deployment, given: Mapping[str, str]) -> Iterator[Unsafe]:

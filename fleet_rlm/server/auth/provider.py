@@ -20,11 +20,11 @@ from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 from traitlets import List, default
 
-from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth.codeflow import CodeFlow
 from fleet_rlm.server.auth.credentials import Credential, is_websocket, presented
 from fleet_rlm.server.auth.deployment import Deployment, Entra
 from fleet_rlm.server.auth.keys import KeyCache
+from fleet_rlm.server.auth.policy import enforce
 from fleet_rlm.server.auth.refusals import Forbidden, InvalidToken, Refusal, note_refusal
 from fleet_rlm.server.auth.signins import SignIns, Tickets
 from fleet_rlm.server.auth.user import EntraUser
@@ -217,8 +217,4 @@ class EntraIdentityProvider(IdentityProvider):
         Raises:
             SystemExit: naming each.
         """
-        from fleet_rlm.server.auth.policy import enforce
-
-        if self.token:
-            raise UserError("the server's own token does not work with Entra; remove IdentityProvider.token")
         enforce(app, self.deployment)

@@ -16,17 +16,18 @@ CLOSE_CODE = 4401
 LOOK_S = 60
 
 
-def watch(handler: WebSocketHandler, exp: int, still: Callable[[], Awaitable[bool]]) -> None:
-    """Close the socket at `exp` (seconds since the epoch), or up to a minute after `still` turned false."""
+def watch(handler: WebSocketHandler, exp: float, still: Callable[[], Awaitable[bool]], look_s: float = LOOK_S) -> None:
+    """Close the socket at `exp` (seconds since the epoch), or up to `look_s` seconds after `still` turned false."""
     loop = asyncio.get_running_loop()
     socket = weakref.ref(handler)
     tasks: set[asyncio.Task[None]] = set()  # a loop keeps only weak references
 
     def later() -> None:
-        if socket() is not None:
-            loop.call_later(max(0.0, min(LOOK_S, exp - time.time())), begin)
+        loop.call_later(max(0.0, min(look_s, exp - time.time())), begin)
 
     def begin() -> None:
+        if socket() is None:
+            return
         task = loop.create_task(look())
         tasks.add(task)
         task.add_done_callback(tasks.discard)

@@ -103,22 +103,10 @@ class World:
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
     ) -> str:
-        """The outcome of opening a WebSocket; what else the handshake chose or how the server ended it follows."""
+        """The outcome of opening a WebSocket."""
         extra = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token is not None else {})}
         target = self.server.websocket + path + (f"?{urlencode(query)}" if query else "")
-        offered: Any = list(subprotocols) or None
-        given: Any = origin
-        try:
-            with connect(target, additional_headers=extra, subprotocols=offered, origin=given, proxy=None) as opened:
-                opened.recv(timeout=10)
-                chosen = f" {opened.subprotocol}" if opened.subprotocol else ""
-                opened.send("still there?")
-                opened.recv(timeout=10)
-                return f"open{chosen}"
-        except InvalidStatus as error:
-            return told(error.response.status_code, bytes(error.response.body))
-        except ConnectionClosed as error:
-            return f"closed {error.rcvd.code if error.rcvd else 'without a word'}"
+        return socket_outcome(target, extra, subprotocols, origin)
 
     def ticket(self, token: str | None = None, path: str = DRIVE, **options: Any) -> str:
         """A one-time ticket for a WebSocket."""
@@ -150,6 +138,25 @@ class World:
 def all_alike(outcomes: Iterable[str]) -> str:
     """The outcome of several attempts that should end alike; each different one if they do not."""
     return " or ".join(sorted(set(outcomes)))
+
+
+def socket_outcome(
+    target: str, headers: Mapping[str, str], subprotocols: Sequence[str] = (), origin: str | None = None
+) -> str:
+    """The outcome of opening a WebSocket; what else the handshake chose or how the server ended it follows."""
+    offered: Any = list(subprotocols) or None
+    given: Any = origin
+    try:
+        with connect(target, additional_headers=headers, subprotocols=offered, origin=given, proxy=None) as opened:
+            opened.recv(timeout=10)
+            chosen = f" {opened.subprotocol}" if opened.subprotocol else ""
+            opened.send("still there?")
+            opened.recv(timeout=10)
+            return f"open{chosen}"
+    except InvalidStatus as error:
+        return told(error.response.status_code, bytes(error.response.body))
+    except ConnectionClosed as error:
+        return f"closed {error.rcvd.code if error.rcvd else 'without a word'}"
 
 
 def outcome(response: httpx.Response) -> str:
