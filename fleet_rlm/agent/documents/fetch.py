@@ -58,14 +58,21 @@ class Fetcher:
         allow: hosts, or host:port, whose addresses are not checked.
         limits: of each fetch.
         resolver: tells the addresses of a name.
+        network: makes the connections, once the addresses are checked.
     """
 
     def __init__(
-        self, *, allow: Sequence[str] = (), limits: FetchLimits | None = None, resolver: Resolver = resolve
+        self,
+        *,
+        allow: Sequence[str] = (),
+        limits: FetchLimits | None = None,
+        resolver: Resolver = resolve,
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self.allow = frozenset(host.lower() for host in allow)
         self.limits = limits or FetchLimits()
         self.resolver = resolver
+        self.network = network or httpcore.AnyIOBackend()
 
     async def fetch(self, url: str) -> Fetched:
         """The content of an http or https URL.
@@ -173,7 +180,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
 
     def __init__(self, fetcher: Fetcher) -> None:
         self.fetcher = fetcher
-        self.inner = httpcore.AnyIOBackend()
+        self.inner = fetcher.network
 
     async def connect_tcp(
         self,

@@ -11,7 +11,7 @@ import dspy
 
 
 class AnalyseDocument(dspy.Signature):
-    """Answer the question from the document. Findings are single facts with their place; say which sections you used."""
+    """Answer the question from the document. Findings are single facts with their place; say what you used."""
 
     question: str = dspy.InputField()
     document: str = dspy.InputField()

@@ -11,7 +11,7 @@ from fleet_rlm.agent.tools.desk import Desk, Library
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, UserError
 from fleet_rlm.core.log import current_span
 from fleet_rlm.rlm.children import answer_in
-from fleet_rlm.rlm.engine import run_cell
+from fleet_rlm.rlm.engine import edited, run_cell
 
 BATCH = 20
 """Queries of one batch."""
@@ -28,7 +28,7 @@ def code_tool(desk: Desk) -> Callable[..., Any]:
         """Run a short piece of Python in the sandbox that holds the variables and return what it prints, the value of
         the last expression, or the error. State is kept between calls."""
         sandbox = await desk.ready()
-        return (await run_cell(desk.scope, sandbox, code)).text() or "(no output)"
+        return (await run_cell(desk.scope, sandbox, edited(desk.scope, code))).text() or "(no output)"
 
     return execute_code
 

@@ -26,7 +26,7 @@ def parse(file: BinaryIO, write: Write) -> dict[str, Any]:
     while data := file.read(PIECE):
         reader.feed(decoder.decode(data))
     reader.close()
-    reader.flush()
+    reader.finish()
     return {"title": reader.title.strip()} if reader.title.strip() else {}
 
 
@@ -67,6 +67,7 @@ class _Reader(HTMLParser):
         elif tag == "li":
             self._begin("- ")
         elif tag == "tr":
+            self._end_row()
             self._begin()
             self._row = []
         elif tag in ("td", "th"):
@@ -93,11 +94,8 @@ class _Reader(HTMLParser):
                 self._block.append(f" ({address})")
         elif tag in ("td", "th"):
             self._cell()
-        elif tag == "tr" and self._row is not None:
-            self._cell()
-            row, self._row = self._row, None
-            if row:
-                self.write(f"| {' | '.join(row)} |\n")
+        elif tag in ("tr", "table"):
+            self._end_row()
         elif tag in BLOCKS or tag in HEADINGS or tag == "li":
             self._begin()
             self._pre = max(0, self._pre - (tag == "pre"))
@@ -108,8 +106,12 @@ class _Reader(HTMLParser):
         elif not self._unseen:
             self._block.append(data)
 
-    def flush(self) -> None:
-        """Write what is collected."""
+    def finish(self) -> None:
+        """Write what is still collected."""
+        self._end_row()
+        self._flush()
+
+    def _flush(self) -> None:
         text = "".join(self._block)
         self._block.clear()
         text = text.strip("\n") if self._pre else re.sub(r"[^\S\n]+", " ", text.replace("\r", "")).strip()
@@ -123,8 +125,15 @@ class _Reader(HTMLParser):
         if self._row is not None:
             self._block.append(" ")  # blocks inside a cell stay in their row
             return
-        self.flush()
+        self._flush()
         self._prefix = prefix
+
+    def _end_row(self) -> None:
+        if self._row is not None:
+            self._cell()
+            row, self._row = self._row, None
+            if row:
+                self.write(f"| {' | '.join(row)} |\n")
 
     def _cell(self) -> None:
         text = " ".join("".join(self._block).split())

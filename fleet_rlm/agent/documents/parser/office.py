@@ -27,7 +27,9 @@ def parse(file: BinaryIO, write: Write) -> dict[str, Any]:
     if importlib.util.find_spec("kreuzberg") is None:
         raise CannotRead("is an Office document, and what reads those is not installed: pip install 'fleet-rlm[docs]'")
     kreuzberg = importlib.import_module("kreuzberg")
-    config = kreuzberg.ExtractionConfig(disable_ocr=True, use_cache=False, output_format="markdown")
+    config = kreuzberg.ExtractionConfig(
+        disable_ocr=True, use_cache=False, output_format="markdown", pages=kreuzberg.PageConfig(extract_pages=True)
+    )
     file.seek(0)
     try:
         result = kreuzberg.extract_bytes_sync(file.read(), media_type, config)

@@ -1,0 +1,58 @@
+"""Reading: every encoding by its marks, any size in pieces, and nothing but regular files."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+
+import pytest
+
+from fleet_rlm.agent.documents import DocumentError
+from fleet_rlm.agent.documents import reading as module
+from fleet_rlm.agent.documents.reading import opened, pieces
+
+TEXT = "häufig 🙂\r\nzweite Zeile\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT.encode(),
+        codecs.BOM_UTF8 + TEXT.encode(),
+        TEXT.encode("utf-16"),
+        codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+        TEXT.encode("utf-32"),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_every_encoding_gives_the_same_text_wherever_the_pieces_are_cut(
+    data: bytes, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE", piece)
+    (tmp_path / "file").write_bytes(data)
+    with opened(tmp_path / "file") as file:
+        assert "".join(pieces(file)) == TEXT
+
+
+def test_bytes_that_are_no_utf8_are_latin_1_and_none_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(range(32, 256)))
+    with opened(tmp_path / "file") as file:
+        assert "".join(pieces(file)).encode("latin-1") == bytes(range(32, 256))
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DocumentError, match="not a regular file"):
+        opened(tmp_path / "pipe")
+
+
+def test_a_link_put_in_the_place_of_a_checked_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(DocumentError, match="not a regular file"):
+        opened(tmp_path / "link")
+
+
+def test_what_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="cannot be read: No such file"):
+        opened(tmp_path / "gone")
