@@ -1,37 +1,42 @@
 """Secrets leave an event before anybody sees it.
 
-Known values first (those of environment variables whose name says secret), then shapes that only credentials have.
-Also makes every text encodable: lone surrogates, which no JSON or UTF-8 sink accepts, become U+FFFD.
+What is known to be secret goes first, however it is written; then what credentials look like; in dicts, what is held
+under the name of a secret. All patterns are RE2's, so no text takes longer than its length. Also makes every text
+encodable: lone surrogates, which no JSON or UTF-8 sink accepts, become U+FFFD.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import re
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from fleet_rlm.core.events import Event, encode
+from fleet_rlm.core.credentials import SUSPECT, UNFINISHED, holds_secret, is_secret_name, linear, redacted
+from fleet_rlm.core.events import Delta, Event, SpanEnd, encode
+from fleet_rlm.core.spellings import spellings
 
 REDACTED = "[redacted]"
 
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|DATABASE_URL", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|DATABASE_URL|CONNECTION_STRING|COOKIE|AUTHORIZATION",
+    re.IGNORECASE,
+)
 """Names of environment variables whose values are secrets."""
 _SHORTEST = 8
 """Shorter values (a "1", a "true") would be cut out of ordinary text."""
-
-_SHAPES = re.compile(
-    r"\bsk-[A-Za-z0-9_-]{16,200}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,200}"
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,200}"
-    r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}"
-    r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
-)
-_SHAPES_BEGIN = (rb"sk-", rb"gh[pousr]_", rb"xox[abprs]-", rb"AKIA", rb"eyJ", rb"PRIVATE KEY-")
-"""What every text that holds one of these shapes holds, in a line of JSON too, where an escape may stand before it."""
+_LONGEST = 1024
+"""Longer values are looked for in pieces of this length."""
+_HELD_BACK = 4096
+"""Characters of a stream that wait for what follows, at most."""
+_ROUNDS = 8
+_MARK = REDACTED.encode()
+_PASSWORD = re.compile(r"://[^\s:/@]*:([^\s@/]+)@")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -49,42 +54,128 @@ class Redactor:
 
     Args:
         secrets: further values that must not appear, such as a key passed to a model.
-        environ: where secrets are looked up; the process's environment by default.
+        environ: where secrets are looked up, once; the process's environment by default.
     """
 
     def __init__(self, secrets: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> None:
-        environ = os.environ if environ is None else environ
-        values = {value for name, value in environ.items() if SECRET_NAME.search(name)} | set(secrets)
-        known = sorted((value for value in values if len(value) >= _SHORTEST), key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
-        written = [re.escape(msgspec.json.encode(encodable(value))[1:-1]) for value in known]
-        self._suspect = re.compile(b"|".join([*_SHAPES_BEGIN, *written]))
+        self._known = _known({*secrets, *_secrets_of(os.environ if environ is None else environ)})
+        self._last = frozenset(letter for value in self._known for letter in value[:-1])
+        self._waiting: dict[tuple[str | None, str], str] = {}
 
     def text(self, text: str) -> str:
         """The text without secrets and lone surrogates."""
-        if self._known is not None:
-            text = self._known.sub(REDACTED, text)
-        return encodable(_SHAPES.sub(REDACTED, text))  # type: ignore[no-any-return]
+        suspect, known = _patterns(self._known)
+        text = encodable(text)
+        data = text.encode()
+        if suspect.search(data) is None:
+            return text
+        for _ in range(_ROUNDS):  # a mark can complete what only looks like a secret; two are enough for real ones
+            before = data
+            data = redacted(known.sub(_MARK, data) if known else data, _MARK)
+            if data == before:
+                return data.decode()
+        return REDACTED
 
     def value(self, value: Any) -> Any:
-        """The same value with every text inside cleaned."""
+        """The same value with every text inside cleaned, and nothing left under names of secrets in dicts."""
         if isinstance(value, str):
             return self.text(value)
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
         if isinstance(value, dict):
-            return {self.value(key): self.value(item) for key, item in value.items()}
+            return {self.value(key): self._held(key, item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
         if isinstance(value, msgspec.Struct):
             return msgspec.structs.replace(
                 value, **{name: self.value(getattr(value, name)) for name in value.__struct_fields__}
             )
-        return value
+        written = msgspec.to_builtins(value, enc_hook=repr)  # as it will be in the log
+        clean = self.value(written)
+        return value if clean == written else clean
+
+    def _held(self, key: Any, item: Any) -> Any:
+        if isinstance(key, str) and (is_secret_name(key) or (isinstance(item, str) and holds_secret(key, item))):
+            return _hidden(item, numbers="token" not in key.lower())
+        return self.value(item)
 
     def clean(self, event: Event) -> Event:
-        """A copy of the event that is safe to show."""
-        # Nearly every event is clean, and one look at its line tells; walking its fields takes six times as long.
+        """A copy of the event that is safe to show.
+
+        Of a stream (stdout, stderr), an end that may be the beginning of a secret waits for what follows. What still
+        waits when the span ends is left out of the stream; the span's output has it.
+        """
+        if isinstance(event, Delta) and event.channel in ("stdout", "stderr"):
+            return msgspec.structs.replace(event, text=self._streamed((event.span, event.channel), event.text))
+        if isinstance(event, SpanEnd) and self._waiting:
+            for channel in ("stdout", "stderr"):
+                self._waiting.pop((event.span, channel), None)
+        # Nearly every event is clean, and one look at its line tells; walking its fields takes many times as long.
         try:
-            suspect = self._suspect.search(encode(event)) is not None
+            suspect = _patterns(self._known)[0].search(encode(event)) is not None
         except UnicodeEncodeError:  # a lone surrogate
             suspect = True
         return self.value(event) if suspect else msgspec.structs.replace(event)
+
+    def _streamed(self, stream: tuple[str | None, str], text: str) -> str:
+        text = self._waiting.pop(stream, "") + encodable(text)
+        begun = _unfinished().search(text[-_HELD_BACK:].encode())
+        token = "" if begun is None else begun.group().decode()
+        clean = self.text(text.removesuffix(token))
+        secret = self._beginning(clean)
+        if waiting := secret + token:
+            self._waiting[stream] = waiting
+        return clean.removesuffix(secret)
+
+    def _beginning(self, text: str) -> str:
+        """The longest end of the text that a known secret begins with."""
+        if not text or text[-1] not in self._last:
+            return ""
+        for size in range(min(len(text), _LONGEST), 0, -1):
+            end = text[-size:]
+            if any(value.startswith(end) and len(value) > size for value in self._known):
+                return end
+        return ""
+
+
+def _hidden(item: Any, numbers: bool) -> Any:
+    if isinstance(item, dict):
+        return {key: _hidden(inner, numbers) for key, inner in item.items()}
+    if isinstance(item, (list, tuple)):
+        return [_hidden(inner, numbers) for inner in item]
+    if item in (None, "") or isinstance(item, bool) or (isinstance(item, (int, float)) and not numbers):
+        return item
+    return REDACTED
+
+
+def _secrets_of(environ: Mapping[str, str]) -> Iterable[str]:
+    for name, value in environ.items():
+        if SECRET_NAME.search(name):
+            yield value
+        for password in _PASSWORD.findall(value):
+            yield urllib.parse.unquote(password)
+
+
+def _known(secrets: Iterable[str]) -> tuple[str, ...]:
+    """What to look for, the longest first; not what the mark itself is made of."""
+    pieces = (piece for secret in secrets for piece in _pieces(encodable(secret).strip()))
+    return tuple(sorted({one for one in pieces if one not in REDACTED * 3}, key=lambda one: (-len(one), one)))
+
+
+def _pieces(secret: str) -> Iterable[str]:
+    starts = range(0, max(len(secret) - _SHORTEST, 0) + 1, _LONGEST)
+    cuts = [*starts, len(secret)]
+    return [secret[a:b] for a, b in itertools.pairwise(cuts) if b - a >= _SHORTEST]
+
+
+@functools.lru_cache(maxsize=8)
+def _patterns(known: tuple[str, ...]) -> tuple[Any, Any | None]:
+    """What a suspicious line holds, and what the known secrets look like."""
+    spelt = [spellings(value) for value in known]
+    suspect = linear(b"|".join([SUSPECT, *spelt]), capture=False)
+    return suspect, linear(b"|".join(spelt), capture=False) if spelt else None
+
+
+@functools.cache
+def _unfinished() -> Any:
+    return linear(UNFINISHED, capture=False)
