@@ -138,7 +138,9 @@ class FleetAgent(dspy.ReAct):
 def _told_before(name: str, record: Record | None) -> str | None:
     if record is None or not record.is_settled:
         return None
-    return record.output[:OBSERVATION_CHARS] if record.node.status == "ok" else f"{name} failed: {record.node.error}"
+    if record.node.status != "ok":
+        return f"{name} failed: {record.node.error}"
+    return (record.output or "")[:OBSERVATION_CHARS]
 
 
 def _observe(trajectory: dict[str, Any], index: int, thought: Any, name: Any, arguments: Any, result: str) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -74,21 +74,21 @@ def keep(values: Mapping[str, Any], directory: Path, home: Path, room_mb: int) -
     store.mkdir(parents=True, exist_ok=True, mode=0o700)
     entries = {name: _kept(value, store, room_mb << 20) for name, value in values.items()}
     path = directory / NAME
-    path.write_bytes(msgspec.json.encode(entries))
-    path.chmod(0o600)
+    half = path.with_suffix(".new")
+    half.write_bytes(msgspec.json.encode(entries))
+    half.chmod(0o600)
+    os.replace(half, path)
     _make_room(store, room_mb << 20)
 
 
-def restore(directory: Path, home: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a run; `given` ones are taken as they are.
+def restore(directory: Path, home: Path, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values `names` of a run; `given` ones are taken as they are.
 
     Raises:
         UserError: some are not kept, or files have changed; the message names them and says how to give them.
     """
-    path = directory / NAME
-    if not path.is_file():
-        return dict(given)
-    entries = msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+    kept = _entries(directory / NAME)
+    entries = {**{name: kept.get(name, Entry("value", why="was not kept")) for name in names}, **kept}
     unknown = sorted(set(given) - set(entries))
     if unknown:
         raise UserError(f"the run has no variable {unknown[0]!r}; it has {', '.join(entries) or 'none'}")
@@ -98,6 +98,13 @@ def restore(directory: Path, home: Path, given: Mapping[str, Any]) -> dict[str, 
         example = ", ".join(f"{name!r}: ..." for name in faults)
         raise UserError(f"the run's data is not all here: {told}. Give it again: context={{{example}}}")
     return {name: given[name] if name in given else values[name] for name in entries}
+
+
+def _entries(path: Path) -> dict[str, Entry]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+    except (OSError, msgspec.DecodeError):  # the run was killed or the disk was full before it was there
+        return {}
 
 
 def recovered(entries: Mapping[str, Entry], home: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -67,6 +67,11 @@ class Request:
     auto: bool = False
     tape: Recording | Replay | None = None
 
+    @property
+    def given(self) -> list[str]:
+        """The options whose models were given as objects: their names do not say how to call them."""
+        return [option for option, one in (("lm", self.lm), ("sub_lm", self.sub_lm)) if one.given]
+
 
 def request(
     task: str,

@@ -8,9 +8,11 @@ cells again on the replies they had, and where the record ends the work goes on 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,22 @@ from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import ModelError, UserError
-from fleet_rlm.core.events import Event, RunResume, RunStart, SpanEnd, Usage
-from fleet_rlm.core.journal import Edit, Record, prefix
+from fleet_rlm.core.events import Artifact, Event, Limits, RunEnd, RunResume, RunStart, SpanEnd, Usage
+from fleet_rlm.core.journal import Edit, Journal, prefix
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.core.settings import Settings
-from fleet_rlm.core.tree import SpanNode
+from fleet_rlm.core.tree import Tree
 
 AGENT = "agent"
 
 EDITS = {"llm": ("prompt", "reply"), "code": ("code",), "rlm": ("prompt",), "turn": ("prompt",)}
 """What can be changed at a span, by its type, besides model and budget."""
+
+
+_FIELD = re.compile(r"^\[\[ ## (?!completed)\w+ ## \]\]\s*(.*?)(?=\s*^\[\[ ## |\s*\Z)", re.MULTILINE | re.DOTALL)
+"""A named field of a reply, as dspy's chat format writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +86,8 @@ def resume(run: Run | str, *, around: Surroundings = Surroundings(), **changes: 
         ModelError: a model or its key is missing.
     """
     wanted, settings = _read(changes, "resume"), Settings.from_environ()
-    directory = _directory(run, settings)
-    end = _log_of(run, directory).tree.end
-    if end is not None and end.status == "ok":
-        raise UserError("the run has its answer; run.branch(span, ...) tries something else from any point of it")
-    if end is not None and end.status == "exhausted" and wanted.budget is None and wanted.timeout is None:
-        raise UserError("the run used up a limit; give it more: run.resume(budget=N), or timeout=SECONDS")
-    return _go_on(directory, settings, wanted, around)
+    known = run.events() if isinstance(run, Run) else ()
+    return _go_on(_directory(run, settings), settings, wanted, around, known=known)
 
 
 def branch(
@@ -107,7 +108,8 @@ def branch(
         prompt: what is asked there instead: the prompt of an `llm` span, the query of an `rlm` span, the question of
             the turn.
         code: what a `code` span runs instead.
-        reply: what an `llm` span is taken to have replied; the model is not asked.
+        reply: what an `llm` span is taken to have replied; the model is not asked. A plain text stands for the last
+            of the fields that the reply had.
         context, lm, sub_lm, timeout: as `resume`.
         budget: what the new run may spend; its past is not counted.
 
@@ -123,10 +125,13 @@ def branch(
     origin = _log_of(run, source)
     edit = _edit(origin, span, {"prompt": prompt, "code": code, "reply": reply})
     run_id, directory = new_run(settings)
-    past = [_renamed(event, run_id, origin, span, edit) for event in prefix(origin.events(), span)]
-    _write(past, directory, source)
+    past = [_renamed(event, run_id, origin, span, edit, directory) for event in prefix(origin.events(), span)]
     try:
-        return _go_on(directory, settings, wanted, around, edit=edit)
+        _write(past, directory, source)
+        return _go_on(directory, settings, wanted, around, edit)
+    except OSError as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise UserError(f"the branch cannot be written to {directory}: {error.strerror}") from error
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
@@ -154,60 +159,89 @@ def _log_of(run: Run | str, directory: Path) -> Run:
     return run if isinstance(run, Run) else Run.from_jsonl(directory / "events.jsonl")
 
 
-def _go_on(directory: Path, settings: Settings, wanted: Changes, around: Surroundings, edit: Edit | None = None) -> Run:
-    log = RunLog.reopen(directory, edit=edit)
+def _go_on(
+    directory: Path,
+    settings: Settings,
+    wanted: Changes,
+    around: Surroundings,
+    edit: Edit | None = None,
+    known: Sequence[Event] = (),
+) -> Run:
+    log = RunLog.reopen(directory, edit, known)
     try:
-        assert log.journal is not None
-        tree = log.journal.tree
+        journal = log.journal
+        assert journal is not None
+        tree = journal.tree
         if tree.start is None:
             raise UserError(f"{directory} holds no log of a run")
+        if edit is None:
+            _check_unanswered(tree.end, wanted)
+            journal.has_more = wanted.budget is not None or wanted.timeout is not None
         if tree.start.session is not None and around.workspace is None:
             raise UserError(
                 f"run {log.run} is a turn of session {tree.start.session}; go on with it there: "
                 f"fleet_rlm.Session(...).resume({log.run!r}), or %fleet resume"
             )
-        asked = _asked(tree.start, wanted, settings, directory, _seconds_spent(log) if edit is None else 0.0)
+        asked = _asked(tree, wanted, settings, directory, around.workspace, is_branch=edit is not None)
         log.redact(Redactor({*asked.lm.secrets, *asked.sub_lm.secrets}))
-        reopened = [node for node in tree.spans.values() if _goes_on(node, log)]
-        lost = _close_others(log, {node.id for node in reopened})
+        reopened = journal.reopen()
+        _close_others(log, journal, is_branch=edit is not None)
         log.emit(
             RunResume(
                 reopened=[node.id for node in reopened],
                 model=asked.lm.name,
                 sub_model=asked.sub_lm.name,
+                given=asked.given,
                 budget=asked.budget.limits(),
             )
         )
     except BaseException:
         log.close()
         raise
-    work = Work(asked, Run(log), workspace=around.workspace, opened=around.sandbox, ended=around.ended)
-    work.scope.ledger.book(lost)
+    work = Work(
+        asked,
+        Run(log),
+        workspace=around.workspace,
+        opened=around.sandbox,
+        ended=around.ended,
+        is_kept=wanted.context is None,
+    )
+    log.on_abandoned = work.scope.ledger.book
+    if edit is None:
+        work.scope.ledger.book(journal.unanswered())
     return work.begin()
 
 
-def _asked(start: RunStart, wanted: Changes, settings: Settings, directory: Path, spent: float) -> Request:
+def _check_unanswered(end: RunEnd | None, wanted: Changes) -> None:
+    if end is not None and end.status == "ok":
+        raise UserError("the run has its answer; run.branch(span, ...) tries something else from any point of it")
+    if end is not None and end.status == "exhausted" and wanted.budget is None and wanted.timeout is None:
+        raise UserError("the run used up a limit; give it more: run.resume(budget=N), or timeout=SECONDS")
+
+
+def _asked(
+    tree: Tree, wanted: Changes, settings: Settings, directory: Path, workspace: Workspace | None, *, is_branch: bool
+) -> Request:
     """The request as it was, with what is wanted otherwise."""
-    given = (
-        wanted.context if isinstance(wanted.context, dict) or wanted.context is None else {"context": wanted.context}
-    )
-    lm = wanted.lm if wanted.lm is not None else _model(start, "lm", start.model)
+    start, latest = tree.start, tree.resumed or tree.start
+    assert start is not None
+    assert latest is not None
+    given = wanted.context if isinstance(wanted.context, dict) else {"context": wanted.context}
+    given = {} if wanted.context is None else given
+    loaded = {one["name"] for one in workspace.described()} if workspace is not None else set()
+    names = [one.name for one in start.context if one.name not in loaded]
+    lm = wanted.lm if wanted.lm is not None else _model(latest, "lm", latest.model)
     sub_lm = wanted.sub_lm
-    if sub_lm is None and start.sub_model not in (None, start.model):
-        sub_lm = _model(start, "sub_lm", str(start.sub_model))
-    limits = Budget(**msgspec.to_builtins(start.budget)) if wanted.budget is None else wanted.budget
-    if isinstance(limits, Budget) and limits.seconds is not None and wanted.timeout is None and wanted.budget is None:
-        left = limits.seconds - spent
-        if left <= 0:
-            raise UserError(f"the {limits.seconds:g} s of this run are used; give it more: run.resume(timeout=SECONDS)")
-        limits = replace(limits, seconds=left)
+    if sub_lm is None:
+        same = latest.sub_model in (None, latest.model)
+        sub_lm = lm if same else _model(latest, "sub_lm", str(latest.sub_model))
     asked = request(
         start.task,
-        context=restore(directory, settings.home, given or {}) or None,
+        context=restore(directory, settings.home, names, given) or None,
         lm=lm,
         sub_lm=sub_lm,
         mode="auto" if start.mode == AGENT else start.mode,  # type: ignore[arg-type]
-        budget=limits,
+        budget=_limits(tree, latest.budget, wanted, is_branch=is_branch),
         timeout=wanted.timeout,
         cell_timeout=start.cell_timeout,
         concurrency=start.concurrency or 16,
@@ -216,7 +250,22 @@ def _asked(start: RunStart, wanted: Changes, settings: Settings, directory: Path
     return replace(asked, mode=start.mode, text=asked.text if start.mode == "direct" else None)
 
 
-def _model(start: RunStart, option: str, name: str) -> str | dspy.BaseLM:
+def _limits(tree: Tree, latest: Limits, wanted: Changes, *, is_branch: bool) -> Budget:
+    """What the run may spend: the limits that held last, but for what is wanted; of its time, what is left."""
+    if isinstance(wanted.budget, Budget):
+        return wanted.budget
+    limits = Budget(**msgspec.to_builtins(latest))
+    if wanted.budget is not None:
+        limits = replace(limits, calls=wanted.budget)
+    if limits.seconds is None or wanted.timeout is not None or is_branch:
+        return limits
+    left = limits.seconds - _seconds_spent(tree)
+    if left <= 0:
+        raise UserError(f"the {limits.seconds:g} s of this run are used; give it more: run.resume(timeout=SECONDS)")
+    return replace(limits, seconds=left)
+
+
+def _model(start: RunStart | RunResume, option: str, name: str) -> str | dspy.BaseLM:
     if option not in start.given:
         return name
     configured = dspy.settings.lm
@@ -225,36 +274,18 @@ def _model(start: RunStart, option: str, name: str) -> str | dspy.BaseLM:
     raise ModelError(f"the run's model {name} was given as an object; give it again: {option}=dspy.LM(...)")
 
 
-def _seconds_spent(log: RunLog) -> float:
-    """Wall time the run was worked on, from its last booking."""
-    journal = log.journal
-    spent = journal.tree.budget.spent.seconds if journal is not None and journal.tree.budget is not None else None
-    return spent or 0.0
+def _seconds_spent(tree: Tree) -> float:
+    """Wall time the run was worked on since its limits were set, from its last booking."""
+    since = -1 if tree.resumed is None else tree.resumed.seq
+    return tree.budget.spent.seconds or 0.0 if tree.budget is not None and tree.budget.seq > since else 0.0
 
 
-def _goes_on(node: SpanNode, log: RunLog) -> bool:
-    """Whether the work of a span is not over: it is a loop or a cell without a good end, and so is all above it."""
-    assert log.journal is not None
-    if node.type == "turn":
-        return True
-    if node.type in ("llm", "sandbox") or node.status == "ok" or Record(node, log.journal).is_settled:
-        return False
-    above = log.journal.tree.spans.get(node.parent or "")
-    return above is None or _goes_on(above, log)
-
-
-def _close_others(log: RunLog, reopened: set[str]) -> Usage:
-    """End what was cut off and is begun anew; returns what calls without a reply cost, which were made all the same."""
-    assert log.journal is not None
-    lost = Usage()
-    for node in list(log.journal.tree.spans.values()):
-        if node.type == "llm" and node.status != "ok" and node.parent in reopened and node.usage is not None:
-            lost += node.usage
-        if node.end is None and node.id not in reopened:
-            used = Usage(llm_calls=1) if node.type == "llm" else None
-            lost += used or Usage()
+def _close_others(log: RunLog, journal: Journal, *, is_branch: bool) -> None:
+    """End what was cut off and is begun anew; a model call among it was made all the same, by the run it was in."""
+    for node in journal.tree.spans.values():
+        if node.end is None and node.id not in journal.reopened:
+            used = Usage(llm_calls=1) if node.type == "llm" and not is_branch else None
             log.emit(SpanEnd(span=node.id, status="stopped", usage=used, error="its process ended before it did"))
-    return lost
 
 
 def _edit(origin: Run, span: str, changes: dict[str, str | None]) -> Edit:
@@ -269,12 +300,24 @@ def _edit(origin: Run, span: str, changes: dict[str, str | None]) -> Edit:
             raise UserError(f"{span} is a span of type {node.type!r} and has no {name}; {can}")
     if len(changed) > 1:
         raise UserError(f"one change makes a branch: {' or '.join(changed)}, not both")
+    if "reply" in changed:
+        changed["reply"] = _in_its_form(changed["reply"], node.output or "")
     key = node.attrs.get("key")
     return Edit(node.parent, node.type, node.name, str(key) if key is not None else None, **changed)
 
 
-def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit) -> Event:
+def _in_its_form(reply: str, recorded: str) -> str:
+    """A plain text given for a reply with named fields becomes its last field; the others stay as they were."""
+    *_, last = [None, *_FIELD.finditer(recorded)]
+    if last is None or _FIELD.search(reply):
+        return reply
+    return f"{recorded[: last.start(1)]}{reply}{recorded[last.end(1) :]}"
+
+
+def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit, directory: Path) -> Event:
     event.run = run_id
+    if isinstance(event, Artifact):
+        event.path = str(directory / "artifacts" / Path(event.path).name)
     if isinstance(event, RunStart):
         event.parent_run, event.parent_span = origin.id, span
         if edit.type == "turn" and edit.prompt is not None:
@@ -282,19 +325,23 @@ def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit) -> E
     return event
 
 
-def _write(events: Iterable[Event], directory: Path, source: Path) -> None:
-    directory.mkdir(parents=True, mode=0o700)
+def _write(events: list[Event], directory: Path, source: Path) -> None:
+    artifacts = directory / "artifacts"
+    artifacts.mkdir(parents=True, mode=0o700)
     with open(os.open(directory / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.writelines(ev.encode(event) + b"\n" for event in events)
-    if (source / "artifacts").is_dir():
-        shutil.copytree(source / "artifacts", directory / "artifacts", copy_function=_linked)
+    for kept in (Path(event.path) for event in events if isinstance(event, Artifact)):
+        with contextlib.suppress(FileNotFoundError):  # gone from there as well; what needs it is done again
+            _link(source / "artifacts" / kept.name, artifacts / kept.name)
     if (source / KEPT).is_file():
         shutil.copy2(source / KEPT, directory / KEPT)
 
 
-def _linked(source: str, target: str) -> None:
+def _link(source: Path, target: Path) -> None:
     """The same file twice, without its bytes twice where the file system can."""
     try:
         os.link(source, target)
+    except FileNotFoundError:
+        raise
     except OSError:
         shutil.copy2(source, target)

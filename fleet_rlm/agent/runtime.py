@@ -67,7 +67,7 @@ def begin(
             model=asked.lm.name,
             sub_model=asked.sub_lm.name,
             offline=asked.lm.offline,
-            given=[option for option, one in (("lm", asked.lm), ("sub_lm", asked.sub_lm)) if one.given],
+            given=asked.given,
             budget=asked.budget.limits(),
             context=asked.context,
             sandbox=asked.sandbox,

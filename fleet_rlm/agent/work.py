@@ -46,6 +46,7 @@ class Work:
         workspace: what a session lets its agent work with.
         opened: opens the sandbox; by default one of the run's own.
         ended: is awaited when the outcome is known.
+        is_kept: the data is kept already, from when the run began.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Work:
         workspace: Workspace | None = None,
         opened: Opened | None = None,
         ended: Ended | None = None,
+        is_kept: bool = False,
     ) -> None:
         self.asked = asked
         self.run = run
         self.workspace = workspace
         self.opened = opened or _opened
         self.ended = ended
+        self.is_kept = is_kept
         self.scope = Scope.create(
             run.log,
             asked.budget,
@@ -75,6 +78,7 @@ class Work:
         self.deadline: asyncio.Timeout | None = None
         self.task: asyncio.Task[Any] | None = None
         self.keeping: asyncio.Task[None] | None = None
+        self.ending = False
 
     def begin(self) -> Run:
         """Bind the work to its run and let it go on in the background."""
@@ -115,7 +119,7 @@ class Work:
     async def keep(self) -> None:
         """Keep the data, so that the run can be resumed: small data before anything is asked, large data meanwhile."""
         log, asked = self.run.log, self.asked
-        if log.directory is None:
+        if log.directory is None or self.is_kept:
             return
         keeping = asyncio.to_thread(_keep, self.run, asked)
         if is_small(asked.values):
@@ -125,6 +129,7 @@ class Work:
 
     async def end(self, end: RunEnd) -> None:
         """Write the last event, whatever becomes of whoever wants to know first."""
+        self.ending = True
         log = self.run.log
         try:
             if self.ended is not None:
@@ -133,10 +138,13 @@ class Work:
             if log.journal is not None:  # what was gone on with and never reached again
                 for span in [span for span in self.run.tree.spans.values() if span.end is None]:
                     log.emit(SpanEnd(span=span.id, status="stopped"))
+                if log.journal.is_unchanged:
+                    text = "the run ended before it came to what the branch changes; it went another way"
+                    log.emit(Note(level="warning", text=text))
             log.emit(end)
 
     async def cancel(self) -> None:
-        if self.task is not None:
+        if self.task is not None and not self.ending:  # stopped twice, it would not be told to whoever keeps it
             self.task.cancel()
 
     def limit(self, span: str | None, **limits: float | None) -> None:

@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 
 from fleet_rlm.core.errors import BudgetExhausted, UserError
 from fleet_rlm.core.events import Limits, Usage
+from fleet_rlm.core.journal import Spent
 from fleet_rlm.core.log import current_span
 
 FINISH = "finish with what you have"
@@ -143,14 +144,15 @@ class Ledger:
                 )
         self._on_change(self.spent(), self.remaining())
 
-    def book(self, usage: Usage, children: int = 0) -> None:
+    def book(self, spent: Spent) -> None:
         """Count what the run spent before it was interrupted; it was admitted then."""
+        usage = spent.usage
         with self._lock:
             self._calls += usage.llm_calls
             self._usage += usage
             self._tokens += (usage.tokens_in or 0) + (usage.tokens_out or 0)
             self._usd += usage.cost_usd or 0.0
-            self._children += children
+            self._children += spent.children
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

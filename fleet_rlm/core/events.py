@@ -106,11 +106,15 @@ class RunEnd(Event, tag="run.end"):
 
 
 class RunResume(Event, tag="run.resume"):
-    """The run goes on after it had ended or its process was gone, and the spans in `reopened` with it."""
+    """The run goes on after it had ended or its process was gone, and the spans in `reopened` with it.
+
+    From here on the models and limits are these; of limits, `seconds` is for the rest of the run.
+    """
 
     reopened: list[str] = []
     model: str = ""
     sub_model: str | None = None
+    given: list[str] = []
     budget: Limits = Limits()
 
 

@@ -6,24 +6,28 @@ sub-queries and children run side by side, so theirs is found by what was asked 
 Where the run leaves what is recorded, a sequential parent has diverged and gives nothing more from the record.
 
 A record is settled when its result is known and was acted upon: it is then told again and not done again. Code is the
-exception: a settled cell tells its recorded output, and is run again for the variables it leaves (`RunLog.rebuilding`).
+exception: a settled cell tells its recorded output, and is run again for the variables it leaves (`rebuilding`).
+
+What is recorded was paid, so whoever goes on books it when it is told; what turns out to be told no more is `abandoned`
+and booked then, once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import hashlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.events import Delta, Event, Note, SpanType, Usage
+from fleet_rlm.core.events import BudgetChange, Delta, Event, Note, SpanType, Usage
 from fleet_rlm.core.tree import SpanNode, Tree
 
 SEQUENTIAL = frozenset({"turn", "step", "iteration", "rlm"})
@@ -31,6 +35,10 @@ SEQUENTIAL = frozenset({"turn", "step", "iteration", "rlm"})
 
 SPENT_EARLY = "budget:"
 """How the reason begins of a loop that a limit ended early; with a higher limit there is more to do."""
+
+
+TOO_LONG = "ContextWindowExceededError"
+"""The error type of a model call whose prompt did not fit."""
 
 
 class NotRecorded(FleetError):
@@ -63,6 +71,25 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What recorded work cost: model calls, and RLMs."""
+
+    usage: Usage = field(default_factory=Usage)
+    children: int = 0
+
+    @classmethod
+    def on(cls, node: SpanNode) -> Spent:
+        """On this span alone; of a call that was cut off is known only that it was made."""
+        if node.type == "llm":
+            unknown = Usage(llm_calls=1) if node.end is None else Usage()
+            return cls(node.usage or unknown)
+        return cls(children=int(node.type == "rlm"))
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.usage + other.usage, self.children + other.children)
+
+
+@dataclass(frozen=True)
 class Record:
     """One recorded span."""
 
@@ -73,51 +100,49 @@ class Record:
     def is_settled(self) -> bool:
         """Whether its result is known, whole, and was acted upon."""
         node = self.node
-        if node.end is None or node.status in ("stopped", "exhausted"):
+        if node.end is None or node.status == "stopped":
             return False
-        if node.type == "llm":
-            return node.status == "ok" and self._text("output") is not None
-        if node.type == "rlm":
-            early = str(node.attrs.get("finished_early") or "")
-            return node.status == "ok" and not early.startswith(SPENT_EARLY) and self._text("output") is not None
-        if node.type in ("code", "tool"):
-            return node.error_type != "ModelError" and (node.status != "ok" or self._text("output") is not None)
+        match node.type:
+            case "llm":  # that a prompt is too long is an answer, too: the next one was shorter
+                return node.error_type == TOO_LONG or (node.status == "ok" and self.output is not None)
+            case "rlm":
+                return node.status == "ok" and not self.ended_early and self.output is not None
+            case "code":  # what it printed can be had again, its variables must be
+                return node.error_type != "ModelError" or self.journal.was_followed(node)
+            case "tool" if node.status == "exhausted":
+                return not self.journal.has_more
+            case "tool":
+                return node.error_type != "ModelError" and (node.status != "ok" or self.output is not None)
         return False
 
     @property
-    def output(self) -> str:
-        """Its result, whole."""
-        return self._text("output") or ""
+    def ended_early(self) -> bool:
+        """Whether a limit ended it that has been raised since."""
+        early = str(self.node.attrs.get("finished_early") or "")
+        return self.journal.has_more and early.startswith(SPENT_EARLY)
+
+    @functools.cached_property
+    def output(self) -> str | None:
+        """Its result, whole: from its artifact where the event holds a preview, None where that is gone."""
+        kept = self.node.attrs.get("output_artifact")
+        return self.node.output or "" if kept is None else self.journal.artifact_text(str(kept))
+
+    @property
+    def notes_above(self) -> list[str]:
+        """What was noted in the span it is part of."""
+        above = self.journal.tree.spans.get(self.node.parent or "")
+        return above.notes if above is not None else []
 
     @property
     def outputs(self) -> list[Any]:
         """What dspy got of a model: the reply as recorded, which is a list with one text but for rich replies."""
         rich = self.node.attrs.get("outputs")
-        return rich if isinstance(rich, list) else [self.output]
+        return rich if isinstance(rich, list) else [self.output or ""]
 
     @property
-    def usage(self) -> Usage:
-        """What the model calls in and below it used."""
-        return sum((node.usage for node in self._below() if node.type == "llm" and node.usage), start=Usage())
-
-    @property
-    def children(self) -> int:
-        """RLMs in and below it."""
-        return sum(node.type == "rlm" for node in self._below())
-
-    def _below(self) -> Iterator[SpanNode]:
-        stack = [self.node]
-        while stack:
-            node = stack.pop()
-            yield node
-            stack.extend(self.journal.tree.children(node))
-
-    def _text(self, name: str) -> str | None:
-        """A field, read from its artifact where the event holds only a preview; None where that is gone."""
-        kept = self.node.attrs.get(f"{name}_artifact")
-        if kept is None:
-            return getattr(self.node, name) or ""
-        return self.journal.artifact_text(str(kept))
+    def spent(self) -> Spent:
+        """What was spent in and below it."""
+        return _spent(self.journal.tree, self.node)
 
 
 class Journal:
@@ -127,6 +152,10 @@ class Journal:
         events: what was recorded.
         directory: where the artifacts lie.
         edit: what is changed at the first new span of that place.
+
+    Attributes:
+        has_more: limits were raised, so what a limit ended early goes on.
+        reopened: spans that were going on, and go on.
     """
 
     def __init__(self, events: Iterable[Event], directory: Path | None = None, edit: Edit | None = None) -> None:
@@ -134,6 +163,9 @@ class Journal:
         self.tree = Tree(events)
         self._directory = directory
         self._edit = edit
+        self._is_past = edit is not None  # of a branch: all of it was followed by what is changed
+        self.has_more = False
+        self.reopened: frozenset[str] = frozenset()
         self._places: dict[tuple[str | None, str, str], deque[SpanNode]] = defaultdict(deque)
         self._asked: dict[tuple[str | None, str, str, str], deque[SpanNode]] = defaultdict(deque)
         self._taken: set[str] = set()
@@ -142,13 +174,69 @@ class Journal:
             if node.type != "sandbox":  # a sandbox is always started anew
                 self._places[_place(node.parent, node.type, node.name)].append(node)
                 self._asked[*_place(node.parent, node.type, node.name), str(node.attrs.get("key"))].append(node)
-        self._told = Counter(_told(event) for event in events if isinstance(event, (Delta, Note)))
+        self._told = Counter(_told(event) for event in events if _is_told_once(event))
 
-    @property
-    def failed_usage(self) -> Usage:
-        """What model calls without a reply used: they are asked again, and were counted."""
-        failed = (node for node in self.tree.spans.values() if node.type == "llm" and node.status != "ok")
-        return sum((node.usage for node in failed if node.usage is not None), start=Usage())
+    def reopen(self) -> list[SpanNode]:
+        """The spans whose work is not over, in order of start: the turn, what has no settled end, and all above it."""
+        going: set[str] = set()
+        for node in reversed(self.tree.spans.values()):  # children come after their parents
+            if node.type == "turn" or node.id in going or self._goes_on(node):
+                going |= {node.id, node.parent or ""}
+        self.reopened = frozenset(going & self.tree.spans.keys())
+        return [node for node in self.tree.spans.values() if node.id in self.reopened]
+
+    def _goes_on(self, node: SpanNode) -> bool:
+        if node.type in ("llm", "sandbox") or node.id in self._told_whole:
+            return False
+        record = Record(node, self)
+        return record.ended_early or (node.status != "ok" and not record.is_settled)
+
+    @functools.cached_property
+    def _told_whole(self) -> set[str]:
+        """Spans below a cell or an RLM that is settled, and so told as a whole."""
+        whole: set[str] = set()
+        settled: set[str] = set()
+        for node in self.tree.spans.values():  # parents come first
+            if node.parent in whole or node.parent in settled:
+                whole.add(node.id)
+            elif node.type in ("code", "rlm") and Record(node, self).is_settled:
+                settled.add(node.id)
+        return whole
+
+    def was_followed(self, node: SpanNode) -> bool:
+        """Whether the run went on after it: something came later in a sequence that it is part of."""
+        if self._is_past:
+            return True
+        above = self.tree.spans.get(node.parent or "")
+        if above is None:
+            return False
+        later = [child for child in self.tree.children(above) if child.seq > node.seq and child.type != "sandbox"]
+        return bool(later and above.type in SEQUENTIAL) or self.was_followed(above)
+
+    def unanswered(self) -> Spent:
+        """What the model calls cost whose reply is not known: they were made, and are never told; counted once."""
+        spent = Spent()
+        for node in self.tree.spans.values():
+            if node.type == "llm" and node.id not in self._told_whole and not Record(node, self).is_settled:
+                self._taken.add(node.id)
+                spent += _spent(self.tree, node)
+        return spent
+
+    def abandoned(self, span: str | None) -> Spent:
+        """What was spent directly below a span on records that nobody asked for, and nobody will; counted once."""
+        spent, node = Spent(), self.tree.spans.get(span or "")
+        for child in self.tree.children(node) if node else ():
+            if child.id not in self._taken:
+                spent += self._given_up(child)
+        return spent
+
+    def _given_up(self, node: SpanNode) -> Spent:
+        counted = node.id in self._taken
+        self._taken.add(node.id)
+        spent = Spent() if counted else Spent.on(node)
+        for child in self.tree.children(node):
+            spent += self._given_up(child)
+        return spent
 
     def take(
         self, parent: str | None, type: SpanType, name: str, key: str | None = None, *, rebuilding: bool = False
@@ -184,23 +272,34 @@ class Journal:
                 return node
         return None
 
-    def diverge(self, span: str | None) -> None:
-        """Something new was begun below `span`: in a sequence, what was recorded after it did not happen."""
+    def diverge(self, span: str | None) -> Spent:
+        """Something new was begun below `span`: in a sequence, what was recorded after it did not happen.
+
+        Returns:
+            what that had cost.
+        """
         node = self.tree.spans.get(span or "")
-        if node is None or node.type in SEQUENTIAL:
-            self._diverged.add(span)
+        if (node is not None and node.type not in SEQUENTIAL) or span in self._diverged:
+            return Spent()
+        self._diverged.add(span)
+        return self.abandoned(span)
 
     def edit(self, parent: str | None, type: SpanType, name: str, key: str | None = None) -> Edit | None:
         """What is changed at this place, if it is the one."""
         return self._edit if self._edit is not None and self._edit.is_at(parent, type, name, key) else None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the place of the change was not reached yet."""
+        return self._edit is not None
 
     def edited(self) -> None:
         """The change was made; what comes after it is left alone."""
         self._edit = None
 
     def was_told(self, event: Event) -> bool:
-        """Whether the record holds this thought, output or note of this span already; true once for each."""
-        if not isinstance(event, (Delta, Note)) or not self._told[_told(event)]:
+        """Whether the record holds this thought or note of this span already; true once for each."""
+        if not _is_told_once(event) or not self._told[_told(event)]:
             return False
         self._told[_told(event)] -= 1
         return True
@@ -242,7 +341,11 @@ def prefix(events: Iterable[Event], span: str) -> list[Event]:
     for node in tree.spans.values():  # in order of start, so parents come first
         if node.parent in beside:
             beside.add(node.id)
-    kept = [event for event in events if event.span in beside or event.seq < cut.seq]
+    kept = [
+        event
+        for event in events
+        if (event.span in beside or event.seq < cut.seq) and not isinstance(event, BudgetChange)
+    ]
     return [_of_the_past(event, seq) for seq, event in enumerate(kept)]
 
 
@@ -259,8 +362,17 @@ def _place(parent: str | None, type: str, name: str) -> tuple[str | None, str, s
     return parent, type, "" if type == "code" else name
 
 
+def _is_told_once(event: Event) -> TypeGuard[Delta | Note]:
+    """What a cell prints is not: a cell that is run again begins anew (`Tree.apply`)."""
+    return isinstance(event, Note) or (isinstance(event, Delta) and event.channel in ("thought", "text"))
+
+
 def _told(event: Delta | Note) -> tuple[str | None, str, str]:
     return event.span, event.channel if isinstance(event, Delta) else event.level, event.text
+
+
+def _spent(tree: Tree, node: SpanNode) -> Spent:
+    return sum((_spent(tree, child) for child in tree.children(node)), start=Spent.on(node))
 
 
 _rebuilding: contextvars.ContextVar[str | None] = contextvars.ContextVar("fleet_rlm_rebuilding", default=None)

@@ -20,7 +20,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import msgspec
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Artifact, Event, Note, SpanEnd, SpanStart, SpanType, decode, encode
-from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Record, rebuilt_span
+from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Record, Spent, rebuilt_span
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.span import CURRENT, Span, current_span
 from fleet_rlm.core.spool import Spool
@@ -66,17 +66,19 @@ class RunLog:
         self._artifact_ids = itertools.count(1)
         self.is_closed = False
         self.journal: Journal | None = None
+        self.on_abandoned: Callable[[Spent], object] = lambda spent: None
         self._spool: Spool | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # prompts and data are the user's own
             self._spool = Spool(directory / "events.jsonl")
 
     @classmethod
-    def reopen(cls, directory: Path, edit: Edit | None = None) -> RunLog:
+    def reopen(cls, directory: Path, edit: Edit | None = None, known: Sequence[Event] = ()) -> RunLog:
         """The log in a run's directory, to be gone on with; a last line cut in mid-write is taken off the file.
 
         Args:
             edit: what is changed where the run goes on.
+            known: the events as this process still has them, should the disk have been too full for the last ones.
 
         Raises:
             UserError: another process writes it, or it is not a whole log.
@@ -84,22 +86,29 @@ class RunLog:
         path = directory / "events.jsonl"
         if not path.is_file():
             raise UserError(f"there is no log of a run in {directory}")
-        spool = Spool(path)
+        try:
+            spool = Spool(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from error
         try:
             with open(path, "rb") as lines:
-                log = cls.read(iter(lines))
+                log = cls.read(line for line in lines if line.endswith(b"\n"))
             spool.cut_to_whole_lines()
+            for event in known[len(log) :]:
+                spool.write(encode(event))
+                log._events.append(event)
         except ValueError as error:
             spool.close()
             raise UserError(f"{path} is not a complete fleet-rlm log: {error}") from error
-        except BaseException:
+        except OSError as error:
             spool.close()
-            raise
+            raise UserError(f"{path} cannot be gone on with: {error.strerror}") from error
         log.directory, log._spool, log.is_closed = directory, spool, False
         log.journal = Journal(log._events, directory, edit)
         taken = [int(span[1:]) for span in log.journal.tree.spans if span[1:].isdecimal()]
         log._span_ids = itertools.count(max(taken, default=0) + 1)
-        log._artifact_ids = itertools.count(len(log.journal.tree.artifacts) + 1)
+        kept = [int(artifact[1:]) for artifact in log.journal.tree.artifacts if artifact[1:].isdecimal()]
+        log._artifact_ids = itertools.count(max(kept, default=0) + 1)
         return log
 
     @classmethod
@@ -279,7 +288,9 @@ class RunLog:
             raise
         finally:
             CURRENT.reset(token)
-            if record is None or span.is_new or record.node.end is None or record.node.status != "ok":
+            if record is not None and self.journal is not None:
+                self.on_abandoned(self.journal.abandoned(span.id))
+            if record is None or span.is_new or self.journal is None or span.id in self.journal.reopened:
                 self.emit(span.end())
 
     def _begin(
@@ -298,10 +309,10 @@ class RunLog:
             self.journal.edited()
             input, attrs = edit.prompt or input, {**attrs, "edited": True}
         if self.journal is not None and type != "sandbox":  # every run, however far it had come, starts its own
-            self.journal.diverge(above)
+            self.on_abandoned(self.journal.diverge(above))
             outer = parent
             while outer is not None and not outer.is_new:
-                self.journal.diverge(outer.id)
+                self.on_abandoned(self.journal.diverge(outer.id))
                 outer.is_new, outer = True, outer.parent
         span = Span(self, f"s{next(self._span_ids)}", parent, depth, input, edit)
         self.emit(
@@ -317,8 +328,9 @@ class RunLog:
             return None
         identity = f"a{next(self._artifact_ids)}"
         path = self.directory / "artifacts" / f"{identity}-{os.path.basename(name) or 'value'}"
-        path.parent.mkdir(exist_ok=True)
         try:
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)  # of a leg that was cut off; a branch may share the file, not the bytes
             if isinstance(data, Path):
                 shutil.move(data, path)
             else:

@@ -56,8 +56,10 @@ class Spool:
             os.ftruncate(self._fd, whole)
 
     def write(self, line: bytes) -> None:
-        """Append one line and its end."""
-        os.write(self._fd, line + b"\n")
+        """Append one line and its end, whole."""
+        rest = memoryview(line + b"\n")
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
 
     def close(self) -> None:
         """Let go of file and lock."""

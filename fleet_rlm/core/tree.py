@@ -55,6 +55,7 @@ class Tree:
         self.run = ""
         self.start: ev.RunStart | None = None
         self.end: ev.RunEnd | None = None
+        self.resumed: ev.RunResume | None = None
         self.sandbox: ev.SandboxState | None = None
         self.budget: ev.BudgetChange | None = None
         self.artifacts: dict[str, ev.Artifact] = {}
@@ -99,10 +100,13 @@ class Tree:
             case ev.RunEnd():
                 self.end = event
             case ev.RunResume():
-                self.end = None
+                self.end, self.resumed = None, event
                 for reopened in filter(None, map(self.spans.get, event.reopened)):
                     reopened.end, reopened.status = None, "running"
                     reopened.error = reopened.error_type = None
+                    if reopened.type == "code":  # it is run again, and prints again
+                        reopened.stdout = reopened.stderr = ""
+                        reopened.displays.clear()
             case ev.SpanStart():
                 self._open(event)
             case ev.SpanEnd() if span:

@@ -18,7 +18,7 @@ import dspy
 from fleet_rlm.core.budget import Ledger, Purpose
 from fleet_rlm.core.errors import ModelError
 from fleet_rlm.core.events import Usage
-from fleet_rlm.core.journal import Record, digest, rebuilt_span
+from fleet_rlm.core.journal import TOO_LONG, Record, digest, rebuilt_span
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import encodable
 from fleet_rlm.lm.call import Reply, call
@@ -83,8 +83,9 @@ class MeteredLM(dspy.BaseLM):
         """
         prompt, messages = encodable(prompt), encodable(messages)
         role, purpose = _role.get()
-        key = digest(self.model, prompt, messages, kwargs)
-        record = self._log.recorded("llm", role, key if purpose == "query" else None)
+        # Queries run side by side and are found by what is asked; all others by their order.
+        key = digest(prompt, messages, kwargs) if purpose == "query" else None
+        record = self._log.recorded("llm", role, key)
         if record is not None:
             return self._again(record)
         edit = self._log.edit("llm", role, key)
@@ -97,7 +98,7 @@ class MeteredLM(dspy.BaseLM):
         return await self._ask(prompt, messages, kwargs, role, purpose, key)
 
     async def _ask(
-        self, prompt: str | None, messages: Any, kwargs: dict[str, Any], role: str, purpose: Purpose, key: str
+        self, prompt: str | None, messages: Any, kwargs: dict[str, Any], role: str, purpose: Purpose, key: str | None
     ) -> Any:
         self._ledger.admit(purpose)
         usage = None
@@ -120,14 +121,17 @@ class MeteredLM(dspy.BaseLM):
             self._ledger.settle(usage)
         return reply.outputs
 
-    def _attrs(self, key: str) -> dict[str, Any]:
-        return {"model": self.model, "key": key}
+    def _attrs(self, key: str | None) -> dict[str, Any]:
+        return {"model": self.model} if key is None else {"model": self.model, "key": key}
 
     def _again(self, record: Record) -> Any:
-        if record.node.status != "ok":
-            raise ModelError(record.node.error or "this call failed when it was made")
         if rebuilt_span() is None:  # else the whole cell is booked
-            self._ledger.book(record.usage)
+            self._ledger.book(record.spent)
+        error = record.node.error or "this call failed when it was made"
+        if record.node.error_type == TOO_LONG:
+            raise dspy.ContextWindowExceededError(error)
+        if record.node.status != "ok":
+            raise ModelError(error)
         return record.outputs
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import dspy
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.journal import NotRecorded, Record, digest, rebuilt_span
+from fleet_rlm.core.journal import NotRecorded, Record, Spent, digest, rebuilt_span
 from fleet_rlm.core.log import Span, current_span
 from fleet_rlm.rlm import describe as describe_module
 from fleet_rlm.rlm.engine import FleetRLM
@@ -81,21 +81,21 @@ async def answer_in(
         the prediction: `answer`, `trajectory`, `finished_early`.
     """
     names = list(dict.fromkeys([*names, *(extra or {})]))
-    key = digest(query)
+    key = digest(query, extra) if extra else digest(query)
     record = scope.log.recorded("rlm", door, key)
     if record is not None and record.is_settled:
-        scope.ledger.book(record.usage, record.children)
+        scope.ledger.book(record.spent)
         early = record.node.attrs.get("finished_early")
         return dspy.Prediction(answer=record.output, trajectory=[], finished_early=early)
     with scope.log.span("rlm", door, input=query, attrs={"key": key}, deeper=True, record=record) as span:
-        scope.ledger.admit_child(_level())
+        _admit(scope, _level(), record)
         values = {**(extra or {}), "prompt": span.input}
         return _answered(span, await _answer(scope, fork, values, names, build_delegate_child, told=told))
 
 
 def _answered(span: Span, prediction: dspy.Prediction) -> dspy.Prediction:
     span.output = str(prediction.answer)
-    if prediction.finished_early is not None:
+    if prediction.finished_early is not None or span.is_new:  # not early any more, if it was
         span.attrs["finished_early"] = prediction.finished_early
     return prediction
 
@@ -107,9 +107,9 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
         if rebuilt_span() is not None:
             return _as_it_ended(record)
         if record is not None and record.is_settled:
-            scope.ledger.book(record.usage, record.children)
+            scope.ledger.book(record.spent)
             return record.output
-        scope.ledger.admit_child(level)
+        _admit(scope, level, record)
         async with scope.siblings[level]:
             attrs = {"key": key}
             with scope.log.span("rlm", "sub_rlm", input=prompt, attrs=attrs, deeper=True, record=record) as span:
@@ -123,13 +123,21 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
     return sub_rlm
 
 
+def _admit(scope: Scope, level: int, record: Record | None) -> None:
+    """Count an RLM; one that is gone on with was admitted when it began."""
+    if record is None:
+        scope.ledger.admit_child(level)
+    else:
+        scope.ledger.book(Spent(children=1))
+
+
 def _as_it_ended(record: Record | None) -> str:
     """The answer or failure a child gave when its parent's cell ran first."""
     if record is None:
         raise NotRecorded("this sub-RLM was not asked when the cell ran first, and nothing is paid twice")
     if record.node.status != "ok":
         raise ChildFailed(record.node.error or "the sub-RLM ended without an answer")
-    return record.output
+    return record.output or ""
 
 
 async def _answer(

@@ -30,7 +30,7 @@ from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.lm.windows import CHARS_PER_TOKEN
 from fleet_rlm.rlm.describe import prompt_text
 from fleet_rlm.rlm.history import CUTS, OUTPUTS, WINDOW_SHARE, length, repeats, shortened
-from fleet_rlm.rlm.recovery import Recovery
+from fleet_rlm.rlm.recovery import DEATH, Recovery
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.rlm.unreadable import Unreadable
 from fleet_rlm.sandbox.base import CellError, CellResult, Sandbox
@@ -283,19 +283,22 @@ def edited(scope: Scope, code: str) -> str:
 
 async def _rebuild(scope: Scope, sandbox: Sandbox, code: str, record: Record) -> CellResult:
     """What a cell printed when it ran first; it is run again for its variables, on the replies it had then."""
-    scope.ledger.book(record.usage, record.children)
-    node, died = record.node, record.node.error_type == "SandboxDied"
+    scope.ledger.book(record.spent)
+    node, told = record.node, record.output
     submitted = node.attrs.get("submitted")
-    if not died:  # a cell that killed its sandbox left no variables
+    if node.error_type == "SandboxDied":  # it left no variables, and would kill this one too
+        told = next((note for note in record.notes_above if note.startswith(DEATH)), node.error)
+    else:
         with rebuilding(node.id):
             again = await sandbox.aexecute(code, timeout=scope.cell_timeout)
+        told = again.text() if told is None else told
         submitted = again.submitted if submitted is True else submitted
         if (again.error is None) != (node.error_type is None):
             now = "no error" if again.error is None else again.error.type
             text = f"{node.id} ended with {node.error_type or 'no error'} and, run again for its variables, with {now}"
             scope.log.emit(Note(level="warning", text=text))
     error = None if node.error_type is None else CellError(node.error_type, node.error or "", "")
-    return CellResult(printed=record.output, error=error, submitted=submitted)
+    return CellResult(printed=told or "", error=error, submitted=submitted)
 
 
 def _live(span: Span) -> Callable[[str, str], None]:

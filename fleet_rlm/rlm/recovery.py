@@ -17,6 +17,9 @@ from fleet_rlm.sandbox.errors import SandboxDied, SandboxError
 DEATHS = 3
 """Sandboxes one RLM may lose to its own code before it is ended."""
 
+DEATH = "The sandbox ended: "
+"""How the model is told of it."""
+
 WORTH = 10
 """Times the cost of a checkpoint that must have passed since the last: at most a tenth of a run is spent on them."""
 
@@ -64,7 +67,7 @@ class Recovery:
         self._deaths += 1
         if self._deaths > DEATHS:
             raise error
-        ended = f"The sandbox ended: {error.reason}."
+        ended = f"{DEATH}{error.reason}."
         if self._checkpoint is not None:
             try:
                 restored = await sandbox.arestore(self._checkpoint)
