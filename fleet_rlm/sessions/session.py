@@ -11,21 +11,23 @@ import asyncio
 import atexit
 import contextlib
 import functools
-import json
+import os
 import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fleet_rlm.agent import resume as going_on
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.context import named
-from fleet_rlm.agent.documents import Documents
+from fleet_rlm.agent.documents import Document, Documents
+from fleet_rlm.agent.documents.load import Loader
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.roots import Roots
 from fleet_rlm.agent.runtime import begin, in_session
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import FleetError, UserError
@@ -35,17 +37,16 @@ from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.sessions.archive import exported
 from fleet_rlm.sessions.artifacts import landed
+from fleet_rlm.sessions.durable import Durable
 from fleet_rlm.sessions.errors import (
-    NotSaved,
     SessionBusy,
     SessionClosed,
     SessionError,
     SessionExists,
     SessionNotFound,
-    TurnCut,
     ValuesGone,
 )
-from fleet_rlm.sessions.manifest import Revisions
+from fleet_rlm.sessions.recording import Recording
 from fleet_rlm.sessions.sandbox import SessionSandbox
 from fleet_rlm.sessions.shelf import Entry, Shelf, checked_name
 from fleet_rlm.sessions.state import State
@@ -53,6 +54,9 @@ from fleet_rlm.sessions.turns import Turn, Turns, plain
 from fleet_rlm.sessions.values import entries_of, recalled
 from fleet_rlm.sessions.volumes import LocalVolume, Quota
 from fleet_rlm.sessions.volumes.volume import Texts
+
+if TYPE_CHECKING:
+    from fleet_rlm.sessions.store import Scope
 
 CLOSING_SECONDS = 10
 """How long closing waits for a turn it has stopped."""
@@ -67,6 +71,7 @@ class Session:
         sandbox: where generated code of its turns runs, "local" or "process"; by default what FLEET_SANDBOX says.
         quota: what its volume may hold.
         home: where sessions lie; by default FLEET_HOME.
+        store: the store as a user of it sees it; by default the configured one (SQLite in the home) as its local user.
 
     Attributes:
         id: never changes, whatever the name.
@@ -88,6 +93,7 @@ class Session:
         sandbox: str | None = None,
         quota: Quota | None = None,
         home: Path | None = None,
+        store: Scope | None = None,
     ) -> None:
         shelf = Shelf(home)
         try:
@@ -96,7 +102,7 @@ class Session:
             entry = None
         if entry is not None and volume is not None and volume != entry.volume:
             raise UserError(f"session {name!r} has the volume {entry.volume!r}, which cannot be exchanged")
-        self._begin(shelf, entry or shelf.new(name, volume), sandbox, quota)
+        self._begin(shelf, entry or shelf.new(name, volume), sandbox, quota, store)
 
     @classmethod
     def open(cls, name: str, **options: Any) -> Session:
@@ -126,32 +132,26 @@ class Session:
 
         return cls(imported(Shelf(home), Path(path), name).name, home=home, **options)
 
-    def _begin(self, shelf: Shelf, found: Entry | State, sandbox: str | None, quota: Quota | None) -> None:
-        self.notices: list[SessionError] = []
-        self.values: dict[str, Any] = {}
+    def _begin(
+        self, shelf: Shelf, found: Entry | State, sandbox: str | None, quota: Quota | None, store: Scope | None
+    ) -> None:
         self._shelf = shelf
         self._backend = sandbox
         self._lock = threading.RLock()
         self._running: Run | None = None
         self._closed = False
-        self._saved: dict[str, Any] | None = None
-        self._revisions: Revisions | None = None
         self._asked: dict[str, Request] = {}
-        self._lease = shelf.lease(found)
         self.volume: LocalVolume = shelf.volume(found.volume, quota)
-        try:
-            self._lease.take()
-        except OSError as fault:
-            self._in_memory(fault)
-        try:
-            self._state = self._restored(found) if isinstance(found, Entry) else self._made(found)
-        except BaseException:
-            self._lease.release()
-            raise
+        self._durable = Durable(shelf, found)
+        self._state = self._durable.state
+        self.notices = list(self._durable.notices)
+        self.values, lost = recalled(self._state.values, shelf.home)
+        if lost:
+            self.notices.append(ValuesGone(lost))
+        self._untold = list(self.notices)
         self._box = SessionSandbox(self._state.sandbox)
-        if self._box.gone is not None:
+        if self._box.gone is not None:  # which tells it itself when the next one is there
             self.notices.append(self._box.gone)
-        self._untold = [notice for notice in self.notices if notice is not self._box.gone]  # that the box tells
         self._state.memory.changed = self._save_or_notice
         self.workspace = Workspace(
             documents=self._state.documents,
@@ -159,42 +159,10 @@ class Session:
             memory=self._state.memory,
             files=Texts(self.volume, "memory"),
         )
-        if self._saved is None:
+        self._recording = None if self._durable.in_memory else Recording(self._state, shelf.home, store)
+        if not self._durable.in_memory:
             self._save_or_notice()
         _open.add(self)
-
-    def _restored(self, entry: Entry) -> State:
-        """What is saved. Anything from an earlier session of this process is left behind: all of it is made anew."""
-        try:
-            self._revisions = self._shelf.revisions(entry)
-        except OSError as fault:
-            self._in_memory(fault)
-            self._revisions = self._shelf.revisions(entry, writable=False)
-        loaded = self._revisions.load()
-        self.notices += loaded.faults
-        self._saved = loaded.revision.state
-        state = State.unpacked(self._saved, self._revisions.blob, self._shelf.place(entry) / "documents")
-        if state.pending is not None:
-            state.turns.add(_cut(state.pending))
-            self.notices.append(TurnCut(state.pending["question"], state.pending["run"]))
-            state.pending = None
-        self.values, lost = recalled(state.values, self._shelf.home)
-        if lost:
-            self.notices.append(ValuesGone(lost))
-        return state
-
-    def _made(self, state: State) -> State:
-        try:
-            self._revisions = self._shelf.revisions(state)
-            state.documents = Documents(self._shelf.place(state) / "documents")
-        except OSError as fault:
-            self._in_memory(fault)
-        return state
-
-    def _in_memory(self, fault: OSError) -> None:
-        text = f"the session is kept in memory only: {self._shelf.home} cannot be written ({fault.strerror or fault}); "
-        if not any(isinstance(notice, NotSaved) for notice in self.notices):
-            self.notices.append(NotSaved(f"{text}export it to a place that can, or set FLEET_HOME"))
 
     @property
     def id(self) -> str:
@@ -234,7 +202,7 @@ class Session:
     @property
     def is_saved(self) -> bool:
         """Whether what is on the disk is all there is."""
-        return self._saved is not None and self._state.packed()[0] == self._saved
+        return self._durable.is_saved
 
     def ask(self, question: str, **options: Any) -> Run:
         """Ask, and block until it is answered. Options as of `fleet_rlm.run`; values of earlier turns are still there.
@@ -306,6 +274,23 @@ class Session:
             self._begun(going, None)
             return going
 
+    def load(self, where: str | Path, alias: str = "") -> Document:
+        """Load a document for all turns to come: a file, a directory, or what an http(s) URL gives.
+
+        Raises:
+            DocumentError: it cannot be read as text; says why.
+        """
+        is_url = isinstance(where, str) and "://" in where
+        source = str(where) if is_url else os.path.abspath(os.path.expanduser(where))
+        with self._lock:
+            self._check_free()
+            loader = Loader(
+                self.documents, Roots("/"), self.workspace.fetcher, taken=self.values
+            )  # they are the user's
+            document = run_sync(loader.load(source, alias))
+            self._save_or_notice()
+        return document
+
     def rename(self, name: str) -> None:
         """Give it another name. Raises SessionExists, NotSaved."""
         name = checked_name(name)
@@ -318,6 +303,8 @@ class Session:
             except SessionError:
                 self._state.name = before
                 raise
+            if self._recording is not None:
+                self._recording.renamed()
 
     def save(self) -> None:
         """Write what has changed since it was last written; every turn does so by itself.
@@ -327,16 +314,7 @@ class Session:
             ManifestConflict: somebody else has saved this session meanwhile.
         """
         with self._lock:
-            state, blobs = self._state.packed()
-            if state == self._saved:
-                return
-            if self._revisions is None:
-                raise NotSaved(f"session {self.name!r} is in memory only; export it to a place that can be written")
-            revision = self._revisions.save(state, blobs)
-            self._saved = json.loads(json.dumps(state))
-            self._state.turns.saved(list(blobs))
-            with contextlib.suppress(OSError):  # only what lists tell
-                self._shelf.note(self._state, revision.created_at)
+            self._durable.save()
 
     def export(self, path: str | Path) -> Path:
         """Write all of it into one file: turns, memory, documents, buffers, files of the volume, logs of its runs; no
@@ -362,11 +340,12 @@ class Session:
             try:
                 if not on_background_loop():
                     run_sync(self._box.aclose())
-                if any(isinstance(notice, NotSaved) for notice in self.notices) and self._revisions is None:
-                    return
-                self.save()
+                if not self._durable.in_memory:
+                    self.save()
             finally:
-                self._lease.release()
+                self._durable.release()
+        if self._recording is not None and not on_background_loop():
+            self._recording.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -402,6 +381,8 @@ class Session:
 
     def _begun(self, run: Run, asked: Request | None) -> None:
         self._running = run
+        if self._recording is not None:
+            self._recording.begun(run)
         if asked is not None:
             self._asked = {run.id: asked}
         for notice in self._untold:
@@ -430,6 +411,8 @@ class Session:
             self._state.values = {**self._state.values, **entries_of(run, self.values)}
             self._state.values = {name: kept for name, kept in self._state.values.items() if name in self.values}
             self._save_or_tell(run)
+        if self._recording is not None:
+            self._recording.ended(run)
 
     def _save_or_tell(self, run: Run) -> None:
         try:
@@ -441,9 +424,8 @@ class Session:
         try:
             self.save()
         except SessionError as fault:
-            if not any(isinstance(notice, type(fault)) for notice in self.notices):
-                self.notices.append(fault)
-                self._untold = [*getattr(self, "_untold", []), fault]
+            self.notices.append(fault)
+            self._untold.append(fault)
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -455,7 +437,3 @@ def _close_all() -> None:
     for session in list(_open):
         with contextlib.suppress(FleetError, OSError):
             session.save()
-
-
-def _cut(pending: dict[str, str]) -> Turn:
-    return Turn.ended(pending["question"], None, "failed", pending["run"], "it was cut off with its kernel")

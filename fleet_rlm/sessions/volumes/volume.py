@@ -146,7 +146,9 @@ class Texts:
         await self._volume.adelete(self._path(path))
 
     def _path(self, path: str) -> str:
-        return f"{self._folder}/{path}" if path.strip("/") else self._folder
+        if path.startswith("/"):
+            raise VolumeError(f"{path!r} is absolute; a path here is relative to the folder, such as notes.md")
+        return f"{self._folder}/{path}" if path else self._folder
 
 
 def checked(path: str, *, roots: Iterable[str] = ROOTS) -> tuple[str, ...]:
