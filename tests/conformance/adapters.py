@@ -1,23 +1,20 @@
-"""dspy's own interpreter behind the few blocking names that the conformance checks use."""
+"""dspy's own interpreters behind the few blocking names that the conformance checks use."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dspy.primitives.code_interpreter import CodeExecutionError, FinalOutput
-from dspy.primitives.local_interpreter import LocalInterpreter
 
-from fleet_rlm.sandbox.base import Capabilities, CellError, CellResult
+from fleet_rlm.sandbox.base import CellError, CellResult
 
 
 class DspyInterpreter:
-    """Runs cells on `dspy.LocalInterpreter`; what it keeps together in one text is one text here."""
+    """Runs cells on an interpreter of dspy's; what it keeps together in one text is one text here."""
 
-    capabilities = Capabilities(concurrent_tools=True, packages=True, network=True)
-
-    def __init__(self, tools: dict[str, Any] | None = None, output_fields: list[dict[str, Any]] | None = None) -> None:
-        self.interpreter = LocalInterpreter(tools=tools, output_fields=output_fields)
-        self.tools = self.interpreter.tools
+    def __init__(self, interpreter: Any) -> None:
+        self.interpreter = interpreter
+        self.tools = interpreter.tools
 
     def start(self) -> None:
         self.interpreter.start()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import stat
 import struct
 from typing import Any
 
@@ -131,12 +132,23 @@ def _grant(ruleset: int, path: str, rights: int) -> None:
     except OSError:
         return  # what is not there or not reachable needs no right
     try:
-        if not os.path.isdir(path):
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
             rights &= ON_FILES
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, handle), 12)
         _check(libc.syscall(ADD_RULE, ruleset, 1, rule, ctypes.c_uint32(0)), f"Landlock rule for {path}")
     finally:
         os.close(handle)
+
+
+def readable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The system's paths and these, without those that are missing or lie below another: a fork grants each anew."""
+    real = {os.path.realpath(path) for path in (*SYSTEM_READ, *paths) if os.path.exists(path)}
+    return tuple(sorted(path for path in real if not any(parent in real for parent in _parents(path))))
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(2, len(parts))]
 
 
 # ---- the whole
@@ -172,7 +184,7 @@ def lock(root: str, read: tuple[str, ...], *, namespaces: bool, abi_limit: int =
     _drop_capabilities()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     shm = ("/dev/shm",) if namespaces else ()  # shared with the host otherwise, where its data may lie
-    restrict((*SYSTEM_READ, *read), (*SYSTEM_WRITE, *shm, root), abi)
+    restrict(readable(read), (*SYSTEM_WRITE, *shm, root), abi)
     try:
         seccomp.apply(libc)
     except OSError as error:
@@ -197,9 +209,9 @@ def lock(root: str, read: tuple[str, ...], *, namespaces: bool, abi_limit: int =
 
 
 def narrow(own: str, read: tuple[str, ...], *, namespaces: bool, abi: int) -> None:
-    """In a fork: keep only `own` to write, besides what was readable before."""
+    """In a fork: keep only `own` to write, and `read`, which says all that stays readable."""
     shm = ("/dev/shm",) if namespaces else ()
-    restrict((*SYSTEM_READ, *read), (*SYSTEM_WRITE, *shm, own), abi)
+    restrict(read, (*SYSTEM_WRITE, *shm, own), abi)
     if abi < 6 and not namespaces:
         try:
             seccomp.apply(libc, own_pid=os.getpid())

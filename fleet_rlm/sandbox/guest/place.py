@@ -6,6 +6,7 @@ children; the directory itself is HOME. A child lies inside its parent's place, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -42,7 +43,9 @@ class Place:
         The `files` of a directory are copied to `work/` if they are not too many; otherwise `self.files` names it.
         """
         temporary = os.path.join(self.directory, "tmp")
-        for path in (self.directory, self.work, self.artifacts, temporary, os.path.join(self.directory, "sub")):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(self.directory), mode=0o700)  # `sub/`, for the first child
+        for path in (self.directory, self.work, self.artifacts, temporary):
             os.mkdir(path, mode=0o700)
         if files is not None and not _copied(files, self.work):
             self.files = files

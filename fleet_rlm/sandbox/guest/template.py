@@ -48,7 +48,8 @@ def _locked(config: dict[str, Any], namespaces_refused: str | None) -> dict[str,
     if config["lock"] == "namespaces" and namespaces_refused is not None:
         raise lockdown.Refused(namespaces_refused)
     namespaces = config["lock"] != "base" and namespaces_refused is None
-    report = lockdown.lock(config["root"], tuple(config["read"]), namespaces=namespaces)
+    config["read"] = lockdown.readable(tuple(config["read"]))
+    report = lockdown.lock(config["root"], config["read"], namespaces=namespaces)
     keep_modes()
     if namespaces_refused is not None:
         report["missing"] = [*report["missing"], f"namespaces ({namespaces_refused})"]
@@ -68,6 +69,7 @@ def _serve(sock: socket.socket, config: dict[str, Any], report: dict[str, Any], 
     os.set_blocking(reading, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    gc.freeze()  # for good: a collection in a sandbox would write to every page it inherited
     parser, fds = wire.Parser(), list[int]()
     sandboxes: dict[int, int] = {}  # pid -> the host's number for it
     poll = select.poll()
@@ -87,15 +89,12 @@ def _serve(sock: socket.socket, config: dict[str, Any], report: dict[str, Any], 
         fds.extend(wire.descriptors(ancillary))
         while (frame := parser.pop()) is not None:
             channel = socket.socket(fileno=fds.pop(0))
-            gc.freeze()
             try:
                 pid = os.fork()
             except OSError as error:
                 _tell(sock, {"t": "unforked", "id": frame[0]["id"], "error": str(error)})
                 channel.close()
                 continue
-            finally:
-                gc.unfreeze()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
