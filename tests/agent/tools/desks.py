@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fleet_rlm.lm.resolve import resolve
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.sandbox.base import Sandbox
 from fleet_rlm.sandbox.registry import sandbox_named
+from tests.twins.lm_server import LMServer
+from tests.twins.replies import Gate
 
 
 @dataclass
@@ -29,9 +32,19 @@ class Tools:
     scope: Scope
     sandbox: Sandbox
 
-    async def __call__(self, name: str, **arguments: Any) -> str:
+    async def __call__(self, name: str, /, **arguments: Any) -> str:
         with self.scope.log.span("tool", name):
             return str(await self.by_name[name](**arguments))
+
+
+def open_when(server: LMServer, calls: int, gate: Gate) -> None:
+    """Let replies pass once so many requests wait for theirs: they never do unless they are asked at once."""
+
+    def wait() -> None:
+        server.wait_for(calls)
+        gate.open()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def workspace_in(root: Path, **parts: Any) -> Workspace:
