@@ -21,7 +21,7 @@ from tests.benchmarks.page import page, table
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 
-FAMILIES = ("starts", "cells", "values", "children", "iterations", "queries", "stopping", "events", "copies")
+FAMILIES = ("starts", "cells", "values", "children", "iterations", "queries", "stopping", "events", "copies", "tokens")
 
 LIMIT_S = 300  # for one family; on a quiet machine all take five minutes together
 

@@ -26,6 +26,11 @@ Choice = TypeVar("Choice", bound=str)
 
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SELECTED = {
+    "identity_provider_class": "fleet_rlm.server.auth.provider.EntraIdentityProvider",
+    "authorizer_class": "fleet_rlm.server.auth.authorizer.EntraAuthorizer",
+    "allow_unauthenticated_access": False,
+}
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -134,12 +139,14 @@ def configure(config: Config, deployment: Deployment | None = None) -> None:
     """Select our identity provider and authorizer in a Jupyter server's configuration where AUTH_MODE is entra.
 
     Call it before the server makes its identity provider: in a configuration file, or when an extension is linked.
+    What the administrator set stays; `policy.enforce` refuses it where it contradicts AUTH_MODE.
     """
     deployment = Deployment.from_environ() if deployment is None else deployment
-    if deployment.auth_mode == "entra":
-        config.ServerApp.identity_provider_class = "fleet_rlm.server.auth.provider.EntraIdentityProvider"
-        config.ServerApp.authorizer_class = "fleet_rlm.server.auth.authorizer.EntraAuthorizer"
-        config.ServerApp.allow_unauthenticated_access = False
+    if deployment.auth_mode != "entra":
+        return
+    for name, value in SELECTED.items():
+        if name not in config.ServerApp:
+            config.ServerApp[name] = value
 
 
 def _entra(given: Mapping[str, str]) -> Entra:

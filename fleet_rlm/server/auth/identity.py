@@ -4,7 +4,8 @@
 - *JupyterHub*: the Hub says who it is and stays in charge of who gets in. The tenant comes from the Hub's `auth_state`
   where the Hub passes it on, else it is FLEET_HUB_TENANT. The server's owner may do everything on it, a Hub admin too;
   others whom the Hub lets in have the roles that Hub groups of the same names give them, and none otherwise.
-- *Anything else* is one person's server: whoever has its token or password is that person.
+- *The server's own token or password* is one person's: whoever has it is that person, and may do all.
+- *Another identity provider* names its users, and the server's authorizer alone says what they may.
 - *Debug identities*, to play several people on one's own machine: ALLOW_DEBUG_AUTH with APP_ENV=local, for requests
   from this very machine that are signed in all the same. They change whose data is seen, not whether one gets in.
 """
@@ -16,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_server.auth import IdentityProvider
+from jupyter_server.auth.identity import LegacyIdentityProvider, PasswordIdentityProvider
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
@@ -25,6 +28,7 @@ from fleet_rlm.server.auth.user import EntraUser
 
 LOCAL = "local"
 SETTING = "fleet_deployment"  # of the web application: the Deployment it runs under
+ONE_SECRET = (IdentityProvider, PasswordIdentityProvider, LegacyIdentityProvider)  # user names there are random
 PROXY_HEADERS = ("X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "Via")
 
 
@@ -56,7 +60,8 @@ def identity_of(handler: RequestHandler) -> Identity:
         return _of_hub(hub_user, deployment)
     if deployment.debug_identities and deployment.app_env == "local" and _from_this_machine(handler.request):
         return _of_headers(handler.request)
-    return Identity(LOCAL, LOCAL, frozenset(ROLES))
+    shared = type(handler.settings.get("identity_provider")) in ONE_SECRET
+    return Identity(LOCAL, LOCAL if shared else str(user.username), frozenset(ROLES))
 
 
 def _of_hub(user: Mapping[str, Any], deployment: Deployment) -> Identity:

@@ -40,7 +40,8 @@ def enforce(app: ServerApp, deployment: Deployment | None = None) -> None:
     Raises:
         SystemExit: with every unsafe setting.
     """
-    deployment = Deployment.from_environ() if deployment is None else deployment
+    if deployment is None:
+        deployment = getattr(app.identity_provider, "deployment", None) or Deployment.from_environ()
     contradictions = list(_contradictions(app, deployment))
     found = contradictions + (unsafe_settings(app, deployment) if deployment.strict else [])
     if found:

@@ -1,7 +1,7 @@
-"""Signs people in as JupyterHub's own provider does: a `User` that carries the Hub's model of the user as `hub_user`.
+"""Sign people in as other providers do: `HubLikeProvider` as JupyterHub's, `NamingProvider` as somebody else's.
 
-JupyterHub itself is not among the dependencies of the tests; the shape is that of jupyterhub.singleuser.extension and
-of the Hub's user model (name, kind, admin, groups, scopes, and auth_state where a scope grants it).
+JupyterHub itself is not among the dependencies of the tests. The shape is that of its own provider, a `User` whose
+`hub_user` is the Hub's model of the user (name, kind, admin, groups, and auth_state where a scope grants it).
 """
 
 from __future__ import annotations
@@ -32,3 +32,11 @@ class HubLikeProvider(IdentityProvider):
     async def get_user(self, handler: RequestHandler) -> HubUser | None:  # type: ignore[override]
         name = handler.request.headers.get("Authorization", "").removeprefix("token ")
         return HubUser(MODELS[name]) if name in MODELS else None
+
+
+class NamingProvider(IdentityProvider):
+    """Somebody else's: users have names and nothing more."""
+
+    async def get_user(self, handler: RequestHandler) -> User | None:
+        name = handler.request.headers.get("Authorization", "").removeprefix("token ")
+        return User(name) if name else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.server.auth import forging
 from tests.server.auth.row import BAD, Row
-from tests.server.auth.world import World, all_alike
+from tests.server.auth.world import World, all_alike, outcome
 
 
 def rotated(world: World) -> str:
@@ -33,12 +33,15 @@ def cold_outage(world: World) -> str:
     """The issuer was never reached since the start: nobody's token can be judged."""
     world.issuer.down = True
     down = world.request("GET", "/fleet/api/v1/runs", world.token())
-    return f"{down.status_code} {down.json()['code']}, try again in {down.headers['retry-after']} s"
+    page = world.request("GET", "/login")
+    return f"{outcome(down)}, retry after {down.headers['retry-after']} s; the sign-in page {page.status_code}"
 
 
 ISSUER = [
     Row("a new key is used the moment it is published", "200", rotated),
     Row("50 tokens with made-up key ids", f"{BAD}, 1 fetch", storm),
     Row("the issuer is out: known keys, then an unknown one", f"200; then {BAD}", outage),
-    Row("the issuer is out since the start", "503 auth_unavailable, try again in 5 s", cold_outage),
+    Row(
+        "the issuer is out since the start", "503 auth_unavailable, retry after 5 s; the sign-in page 503", cold_outage
+    ),
 ]

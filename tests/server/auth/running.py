@@ -6,6 +6,7 @@ address on one line. `running` does that from a test and keeps everything the se
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -19,7 +20,6 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets.config import Config
 
 from fleet_rlm.server.auth import FleetHandler, FleetSocket, authorized, check_routes, configure, enforce
 
@@ -98,7 +98,7 @@ class ProbeApp(ExtensionApp):
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         super()._link_jupyter_server_extension(serverapp)
-        chosen = Config()
+        chosen = copy.deepcopy(serverapp.config)
         configure(chosen)
         serverapp.update_config(chosen)
 

@@ -95,6 +95,12 @@ def test_auth_mode_entra_selects_provider_and_authorizer_together() -> None:
     assert chosen.ServerApp.allow_unauthenticated_access is False
 
 
+def test_what_the_administrator_chose_stays_for_the_policy_to_judge() -> None:
+    chosen = Config({"ServerApp": {"identity_provider_class": "theirs"}})
+    configure(chosen, Deployment.from_environ(ENTRA))
+    assert chosen.ServerApp.identity_provider_class == "theirs"
+
+
 def test_auth_mode_jupyter_leaves_the_server_as_it_is() -> None:
     chosen = Config()
     configure(chosen, Deployment.from_environ({}))

@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jupyter_server.auth import AllowAllAuthorizer
 from jupyter_server.serverapp import ServerApp
 from traitlets.config import Config
 
 from fleet_rlm.server.auth.authorizer import EntraAuthorizer
-from fleet_rlm.server.auth.deployment import Deployment, configure
+from fleet_rlm.server.auth.deployment import SELECTED, Deployment, configure
 from fleet_rlm.server.auth.policy import enforce, unsafe_settings
 from tests.server.auth.running import ROOT, command, environment, running
 
@@ -145,6 +146,14 @@ def test_an_unsafe_server_does_not_start_and_says_everything_at_once(tmp_path: P
     assert [name in told for name in expected] == [True] * 4
     assert "set it to the https address" in told
     assert not done.stdout
+
+
+def test_two_lines_of_configuration_do_without_auth_mode(tmp_path: Path) -> None:
+    variables = {name: value for name, value in SAFE.items() if name not in ("AUTH_MODE", "APP_ENV")}
+    lines = [f"--ServerApp.{name}={SELECTED[name]}" for name in ("identity_provider_class", "authorizer_class")]
+    with running(tmp_path, variables, lines) as started:
+        told = httpx.get(f"{started.base}/fleet/api/v1/runs", headers={"Authorization": "Basic x"}, trust_env=False)
+    assert (told.status_code, told.json()["code"]) == (401, "invalid_token")
 
 
 def test_a_safe_server_starts(tmp_path: Path) -> None:
