@@ -56,6 +56,7 @@ _PEM = (
 _BLANK = rb"(?:[ \t]|\\+t)*"
 _QUOTE = rb"\\*[\"'`]"
 _Q = rb"(?:\\*[\"'`])?"
+_COLON = _BLANK + rb":" + _BLANK
 _IS = _BLANK + rb"(?::=|[:=]{1,2}>?)" + _BLANK
 _WORD = rb"(?:[^\x00-\x20\"'`\\]|\\+[^\x00-\x20\"'`\\nrt])"
 _BARE = rb"(?:[^\x00-\x20\"'`\\,;(){}]|\\+[^\x00-\x20\"'`\\,;(){}nrt])"
@@ -65,9 +66,7 @@ _URL = rb"://[^\x00-\x20:/@\"'<>]*:(?P<url>[^\x00-\x20/?\"'<>]+)@"
 _SCHEME = rb"(?:(?i:bearer|basic|token|apikey|digest|negotiate)(?:[ \t]|\\+t)+)?"
 _HEADER = rb"(?i:authorization)" + _Q + _IS + _Q + _SCHEME + rb"(?P<header>" + _BARE + rb"{8,})"
 _BEARER = rb"(?i:bearer)[ ]+(?P<bearer>[A-Za-z0-9._~+/-]{16,}=*)"
-_COOKIE = (
-    rb"(?i:cookie)" + _Q + _BLANK + rb":" + _BLANK + _Q + rb"(?P<cookie>[^\x00-\x20\"'`\\=;,]+=[^\x00-\x1f\"'`\\]{4,})"
-)
+_COOKIE = rb"(?i:cookie)" + _Q + _COLON + _Q + rb"(?P<cookie>[^\x00-\x20\"'`\\=;,]+=[^\x00-\x1f\"'`\\]{4,})"
 
 _KEYS = rb"(?:" + _OF_KEYS.encode() + rb")[ _.-]?key"
 _NAME = (
@@ -83,18 +82,10 @@ _TOKEN = (
 )
 _OPTION = rb"--(?i:" + _KEYS + rb"|password|secret|token)[ ]+(?P<option>" + _FIRST + _BARE + rb"{7,})"
 
-_PAIR = (
-    _QUOTE
-    + rb"(?P<name>[\w .-]*(?i:"
-    + _SECRETS.encode()
-    + rb"|token|string|key)[\w .-]*)"
-    + _QUOTE
-    + _BLANK
-    + rb":"
-    + _BLANK
-    + rb"(?:\\*\"(?P<double>(?:[^\x00-\x1f\"\\]|\\+[^\x00-\x1f\"\\])+)"
-    rb"|\\*'(?P<single>(?:[^\x00-\x1f'\\]|\\+[^\x00-\x1f'\\])+))"  # "password": "anything"
-)
+_NAMED = rb"(?P<name>[\w .-]*(?i:" + _SECRETS.encode() + rb"|token|string|key)[\w .-]*)"
+_DOUBLE = rb"\\*\"(?P<double>(?:[^\x00-\x1f\"\\]|\\+[^\x00-\x1f\"\\])+)"
+_SINGLE = rb"\\*'(?P<single>(?:[^\x00-\x1f'\\]|\\+[^\x00-\x1f'\\])+)"
+_PAIR = _QUOTE + _NAMED + _QUOTE + _COLON + rb"(?:" + _DOUBLE + rb"|" + _SINGLE + rb")"  # "password": "anything"
 
 _TOKENS = rb"\b(?:" + b"|".join([*_SHAPES, _SK, _BEARER]) + rb")"
 _PLACES = [_URL, _HEADER, _COOKIE, _PAIR, _ASSIGNED, _TOKEN, _OPTION]
@@ -113,8 +104,8 @@ _REFERENCE = rb"[$]?[A-Za-z]+[.:!?]?|[$]?_*[A-Za-z]+\d{0,2}(?:[._]+[A-Za-z]+\d{0
 """A word, the name of a variable or an attribute, a call: what prose and code have where others have the secret."""
 
 _PLACEHOLDER = (
-    rb"(?:(?i:bearer|basic|token) *)?(?:[$]?\{+[^{}]*\}+|<[^<>]*>|%s|[A-Za-z_-]*(?:\*+|\.{3}|\xe2\x80\xa6)|x+"
-    rb"|(?i:your|my)[A-Za-z _-]+|[A-Z]+(?:_[A-Z]+)+|(?i:password|passwd|pass|secret|token|none|null))?"
+    rb"(?:(?i:bearer|basic|token) *)?(?:[$]?\{+[^{}]*\}+|<[^<>]*>|%s|[A-Za-z_-]*(?:\*+|\.{3}|\xe2\x80\xa6)|x{3,}"
+    rb"|(?i:your)[ _-][A-Za-z _-]+|[A-Z]+(?:_[A-Z]+)+|(?i:password|passwd|pass|secret|token|none|null))?"
 )
 """What is to be filled in, or was taken out."""
 

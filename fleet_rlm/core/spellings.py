@@ -38,7 +38,7 @@ def _letter(letter: str) -> bytes:
     units = letter.encode("utf-16-be").hex()
     ways.append(b"".join(rb"\\+" + _ignoring_case(f"u{units[at : at + 4]}") for at in range(0, len(units), 4)))
     ways.append(rb"\\+" + _ignoring_case(f"x{ord(letter):02x}" if ord(letter) < 256 else f"u{ord(letter):08x}"))
-    return b"(?:%s)" % b"|".join(ways)
+    return b"(?:%s)" % b"|".join(reversed(ways))  # the plain letter last: others begin with it
 
 
 def _ignoring_case(ascii_text: str) -> bytes:
@@ -52,8 +52,9 @@ def _inside_base64(data: bytes, lead: int) -> bytes:
     """
     whole = base64.b64encode(b"\0" * lead + data).rstrip(b"=")
     first = -(-8 * lead // 6)  # letters before it are, at least in part, the neighbour's
-    last = 8 * (lead + len(data)) // 6
+    last, shared = divmod(8 * (lead + len(data)), 6)
     any_letter = rb"(?:[A-Za-z0-9+/_-]|%2[BbFf])?"
     either = {ord("+"): rb"(?:[+-]|%2[Bb])", ord("/"): rb"(?:\\*/|_|%2[Ff])"}
     core = b"".join(either.get(letter, bytes([letter])) for letter in whole[first:last])
-    return b"".join([any_letter if lead else b"", core, any_letter, rb"(?:=|%3[Dd]){0,2}"])
+    after = any_letter if shared else b""
+    return b"".join([any_letter if lead else b"", core, after, rb"(?:=|%3[Dd]){0,2}"])
