@@ -72,6 +72,7 @@ class Session:
         quota: what its volume may hold.
         home: where sessions lie; by default FLEET_HOME.
         store: the store as a user of it sees it; by default the configured one (SQLite in the home) as its local user.
+        record: whether its rows are written there; a server writes those of sessions in its kernels itself.
 
     Attributes:
         id: never changes, whatever the name.
@@ -94,6 +95,7 @@ class Session:
         quota: Quota | None = None,
         home: Path | None = None,
         store: Scope | None = None,
+        record: bool = True,
     ) -> None:
         shelf = Shelf(home)
         try:
@@ -102,7 +104,7 @@ class Session:
             entry = None
         if entry is not None and volume is not None and volume != entry.volume:
             raise UserError(f"session {name!r} has the volume {entry.volume!r}, which cannot be exchanged")
-        self._begin(shelf, entry or shelf.new(name, volume), sandbox, quota, store)
+        self._begin(shelf, entry or shelf.new(name, volume), sandbox, quota, store, record)
 
     @classmethod
     def open(cls, name: str, **options: Any) -> Session:
@@ -133,7 +135,13 @@ class Session:
         return cls(imported(Shelf(home), Path(path), name).name, home=home, **options)
 
     def _begin(
-        self, shelf: Shelf, found: Entry | State, sandbox: str | None, quota: Quota | None, store: Scope | None
+        self,
+        shelf: Shelf,
+        found: Entry | State,
+        sandbox: str | None,
+        quota: Quota | None,
+        store: Scope | None,
+        record: bool,
     ) -> None:
         self._shelf = shelf
         self._backend = sandbox
@@ -159,7 +167,8 @@ class Session:
             memory=self._state.memory,
             files=Texts(self.volume, "memory"),
         )
-        self._recording = None if self._durable.in_memory else Recording(self._state, shelf.home, store)
+        recorded = record and not self._durable.in_memory
+        self._recording = Recording(self._state, shelf.home, store) if recorded else None
         if not self._durable.in_memory:
             self._save_or_notice()
         _open.add(self)
