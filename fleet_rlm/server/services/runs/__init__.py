@@ -1,1 +1,1 @@
-"""Runs: started, watched, stopped, gone on with. The service knows stores and kernels; the handlers know the service."""
+"""Runs: started, watched, stopped, gone on with; the service knows kernels and the store, handlers the service."""

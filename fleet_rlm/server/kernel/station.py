@@ -1,0 +1,124 @@
+"""The kernel's end of the line: takes the server's requests and sends what there is to tell.
+
+Requests arrive on the control thread, which must not be kept: it only hands them over to the background loop. So a
+request is answered while a cell runs, even one that blocks. What is asked is done by `hosting`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from fleet_rlm import __version__
+from fleet_rlm.core.errors import FleetError, ModelError, UserError
+from fleet_rlm.core.loop import submit
+from fleet_rlm.server import wire
+
+if TYPE_CHECKING:
+    from ipykernel.kernelbase import Kernel
+
+    from fleet_rlm.server.kernel.hosting import Hosting
+
+HEARTBEAT_S = 20.0
+"""Seconds between signs of life while a run goes on. Culling looks at minutes; the server names less where it must."""
+
+logger = logging.getLogger("fleet_rlm")
+
+
+class Conflict(UserError):
+    """What was asked does not fit the state things are in."""
+
+
+class Station:
+    """Answers the server over the messages of `server.wire`."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._hosting: Hosting | None = None
+        self._loading = asyncio.Lock()
+        self._beat: asyncio.Task[None] | None = None
+        self._heartbeat_s = HEARTBEAT_S
+
+    def received(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
+        """Take one request; called on the control thread."""
+        submit(self._answer(message["content"]))
+
+    async def _answer(self, content: dict[str, Any]) -> None:
+        told: dict[str, Any] = {"id": content["id"]}
+        try:
+            told["result"] = await self._done(content["verb"], content["args"])
+        except FleetError as error:
+            told |= {"fault": _fault(error), "message": str(error)}
+        except Exception as error:  # a fault of ours must be told, or the server would wait for an answer
+            logger.exception("the request %r failed", content["verb"])
+            told |= {"fault": "failed", "message": f"{type(error).__name__}: {error}"}
+        self._send(wire.ANSWER, told)
+
+    async def _done(self, verb: str, args: dict[str, Any]) -> Any:
+        if verb == "hello":
+            self._heartbeat_s = args["heartbeat_s"]
+            submit(self._hosted())  # the seconds of importing dspy pass before the first question
+            return {"version": __version__, "wire": wire.VERSION, "pid": os.getpid()}
+        hosting = await self._hosted()
+        result = await hosting.do(verb, args)
+        if hosting.alive() and (self._beat is None or self._beat.done()):
+            self._beat = asyncio.create_task(self._live(hosting))
+        return result
+
+    async def _hosted(self) -> Hosting:
+        async with self._loading:
+            if self._hosting is None:
+                module = await asyncio.to_thread(importlib.import_module, "fleet_rlm.server.kernel.hosting")
+                self._hosting = module.Hosting(self._send_events)
+            return self._hosting
+
+    async def _live(self, hosting: Hosting) -> None:
+        """Give signs of life as long as a run goes on, and once more afterwards, so that no last event is missed."""
+        while runs := hosting.alive():
+            self._send(wire.ALIVE, {"runs": runs})
+            await asyncio.sleep(self._heartbeat_s)
+
+    def _send_events(self, run: str, first: int, lines: list[bytes]) -> None:
+        self._send(wire.EVENTS, {"run": run, "from": first}, [b"\n".join(lines)])
+
+    def _send(self, message: str, content: dict[str, Any], buffers: list[Any] | None = None) -> None:
+        kernel = self._kernel
+        assert kernel.session is not None
+        # No parent: it belongs to no cell, and no front end must put it below one.
+        kernel.session.send(
+            kernel.iopub_socket, message, content, parent={}, ident=wire.topic(message), buffers=buffers
+        )
+
+
+def install() -> None:
+    """Let this kernel answer the server; harmless twice.
+
+    Raises:
+        RuntimeError: this is no IPython kernel.
+    """
+    from ipykernel.kernelbase import Kernel
+
+    if not Kernel.initialized():
+        raise RuntimeError("fleet-rlm's server works with IPython kernels only")
+    kernel = Kernel.instance()
+    if wire.REQUEST not in kernel.control_handlers:
+        kernel.control_handlers[wire.REQUEST] = Station(kernel).received
+
+
+def _fault(error: FleetError) -> wire.Fault:
+    kinds: dict[str, wire.Fault] = {
+        "SessionBusy": "busy",
+        "SessionClosed": "conflict",
+        "SessionInUse": "in_use",
+        "SessionNotFound": "not_found",
+        "Conflict": "conflict",
+    }
+    for kind in type(error).__mro__:
+        if kind.__name__ in kinds:
+            return kinds[kind.__name__]
+    if isinstance(error, ModelError):
+        return "model"
+    return "refused" if isinstance(error, UserError) else "failed"
