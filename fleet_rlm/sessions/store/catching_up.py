@@ -66,7 +66,8 @@ class _CatchingUp:
         known = await self._scope.runs.aprogress()
         for directory, owner in await asyncio.to_thread(self._mine):
             run = directory.name
-            if known.get(run) == await asyncio.to_thread(_last_seq, directory / "events.jsonl"):
+            last = await asyncio.to_thread(_last_seq, directory / "events.jsonl")
+            if last is not None and known.get(run) == last:
                 continue
             try:
                 added = await self._read_in(directory, owner.session)

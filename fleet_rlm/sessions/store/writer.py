@@ -79,22 +79,35 @@ class EventWriter:
         self._unsubscribe = log.subscribe(self._take, since=0)
 
     @verb
+    async def aflush(self) -> None:
+        """Write what there is now, without waiting for the timer or the next retry.
+
+        Raises:
+            StoreError: not all could be stored; what is missing is in the run's log.
+        """
+        while not self._is_over:
+            await asyncio.wait({self._start()})  # whoever waits may be cancelled; the writing is not
+            if self.stored >= self._last or self.fault is not None:
+                break
+        if self._task is not None and not self._task.done():  # it is giving the lease back
+            await asyncio.wait({self._task})
+        if self.stored < self._last and self.fault is not None:
+            raise self.fault
+
+    @verb
     async def aclose(self) -> None:
         """Write what is left, give the lease back and stop watching.
 
         Raises:
-            StoreError: not all could be stored; what is missing is in the run's log on disk.
+            StoreError: not all could be stored; what is missing is in the run's log.
         """
-        if not self._is_over:
-            self._failures = 0
-            await self._start()
-            while self.stored < self._last and self.fault is None:  # it had begun before the last of them came
-                await self._start()
+        try:
+            await self.aflush()
+        finally:
             if not self._is_over:
                 await self._stop()
-        if self.stored < self._last and self.fault is not None:
-            raise self.fault
 
+    flush = blocking(aflush)
     close = blocking(aclose)
 
     def _take(self, event: ev.Event) -> None:

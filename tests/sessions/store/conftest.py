@@ -24,7 +24,13 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Database:
-    """An up-to-date Postgres database of this test."""
+    """An empty, up-to-date Postgres database."""
+    return postgres.emptied()
+
+
+@pytest.fixture
+def own_database(postgres: Postgres) -> Database:
+    """One whose schema and policies this test may spoil."""
     return postgres.fresh()
 
 

@@ -52,11 +52,11 @@ def test_a_role_with_a_way_around_is_refused(
         postgres.execute("drop role if exists r_bypass")
 
 
-def test_a_table_without_its_wall_is_refused(database: Database) -> None:
-    with psycopg.connect(database.owner) as owner:
+def test_a_table_without_its_wall_is_refused(own_database: Database) -> None:
+    with psycopg.connect(own_database.owner) as owner:
         owner.execute("alter table fleet_spans no force row level security")
     with pytest.raises(UnsafeRole, match="not forced on fleet_spans; run 'fleet db upgrade'"):
-        open_store(database.app).open()
+        open_store(own_database.app).open()
 
 
 def test_every_table_of_a_tenant_has_its_wall(database: Database) -> None:

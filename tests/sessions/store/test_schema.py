@@ -120,10 +120,10 @@ def test_a_file_of_a_later_schema_is_refused_and_left_as_it_is(tmp_path: Path) -
         assert connection.execute("select version_num from fleet_version").fetchone() == ("0999",)
 
 
-def test_a_later_schema_on_postgres_is_refused(database: Database) -> None:
-    with psycopg.connect(database.owner) as owner:
+def test_a_later_schema_on_postgres_is_refused(own_database: Database) -> None:
+    with psycopg.connect(own_database.owner) as owner:
         owner.execute("update fleet_version set version_num = '0999'")
-    for attempt in (lambda: open_store(database.app).open(), lambda: upgrade(database.owner)):
+    for attempt in (lambda: open_store(own_database.app).open(), lambda: upgrade(own_database.owner)):
         with pytest.raises(StoreTooNew):
             attempt()
 

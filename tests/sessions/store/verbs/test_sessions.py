@@ -77,7 +77,7 @@ def test_a_list_may_be_cut_by_time(mine: Scope) -> None:
 
 @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (1_001, 0), (10, -1)])
 def test_a_page_that_is_none_is_refused(mine: Scope, limit: int, offset: int) -> None:
-    with pytest.raises(UserError, match="limit must be|offset must be"):
+    with pytest.raises(UserError, match=r"limit must be|offset must be"):
         mine.sessions.list(limit=limit, offset=offset)
 
 
