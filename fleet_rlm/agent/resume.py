@@ -208,7 +208,7 @@ def _go_on(
     )
     log.on_abandoned = work.scope.ledger.book
     if edit is None:
-        work.scope.ledger.book(journal.unanswered())
+        log.unanswered = journal.unanswered()
     return work.begin()
 
 

@@ -23,9 +23,15 @@ OK, NO_ANSWER, NOT_BEGUN, STOPPED = 0, 1, 2, 130
 def ask(question: str, context: dict[str, Any], args: argparse.Namespace, console: Console | None) -> Run:
     """Start a run and wait for its end, however it ends; Ctrl-C stops it. `console` shows it live."""
     from fleet_rlm.agent import runtime  # dspy: seconds
-    from fleet_rlm.cli.live import live
 
     run = runtime.start(question, context=context or None, **options.engine(args))
+    return followed(run, console)
+
+
+def followed(run: Run, console: Console | None) -> Run:
+    """Wait for the end of a run that has started; Ctrl-C stops it. `console` shows it live."""
+    from fleet_rlm.cli.live import live
+
     if console is None:
         _wait(run)
     else:

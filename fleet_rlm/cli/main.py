@@ -6,10 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fleet_rlm.cli import options
-from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, report_of
+from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, followed, report_of
 from fleet_rlm.core.errors import FleetError, ModelError, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fleet_rlm.core.run import Run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(args: argparse.Namespace) -> int:
     """`fleet run`."""
     from fleet_rlm.cli.inputs import read_inputs
-    from fleet_rlm.cli.outcome import as_json, print_answer, print_outcome
 
     context = read_inputs(args.inputs)
     if args.plan:
@@ -43,9 +48,58 @@ def run_command(args: argparse.Namespace) -> int:
 
         print(plan(args.question, context=context or None, **options.engine(args)).text())
         return OK
-    out = console()
-    run = ask(args.question, context, args, None if args.quiet or args.json else out)
-    report = report_of(run, args.html)
+    run = ask(args.question, context, args, _screen(args))
+    return _told(run, args)
+
+
+def resume_command(args: argparse.Namespace) -> int:
+    """`fleet resume`."""
+    from fleet_rlm.core.runs import open_run
+
+    return _told(followed(open_run(args.run).resume(**options.changes(args)), _screen(args)), args)
+
+
+def branch_command(args: argparse.Namespace) -> int:
+    """`fleet branch`."""
+    from fleet_rlm.core.runs import open_run
+
+    return _told(followed(open_run(args.run).branch(args.span, **options.changes(args)), _screen(args)), args)
+
+
+def diff_command(args: argparse.Namespace) -> int:
+    """`fleet diff`."""
+    a, b = (_read_run(name) for name in (args.a, args.b))
+    print(a.diff(b))
+    return OK
+
+
+def runs_command(args: argparse.Namespace) -> int:
+    """`fleet runs`."""
+    from fleet_rlm.core.runs import open_run, run_ids
+
+    for run_id in run_ids()[: args.limit]:
+        run = open_run(run_id)
+        print(f"{run.id}  {run.status:<9}  {run.usage.llm_calls:>4} calls  {' '.join(run.task.split())[:80]}")
+    return OK
+
+
+def _read_run(name: str) -> Run:
+    """The run of a log file, or of an id."""
+    from fleet_rlm.core.run import Run
+    from fleet_rlm.core.runs import open_run
+
+    return Run.from_jsonl(name) if os.path.exists(name) else open_run(name)
+
+
+def _screen(args: argparse.Namespace) -> Console | None:
+    return None if args.quiet or args.json else console()
+
+
+def _told(run: Run, args: argparse.Namespace) -> int:
+    """Print what became of a run; returns the exit code."""
+    from fleet_rlm.cli.outcome import as_json, print_answer, print_outcome
+
+    out, report = console(), report_of(run, args.html)
     if args.json:
         sys.stdout.buffer.write(as_json(run, report) + b"\n")
     elif args.quiet:
@@ -69,9 +123,8 @@ def show_command(args: argparse.Namespace) -> int:
     """`fleet show`."""
     from fleet_rlm.cli.outcome import print_outcome
     from fleet_rlm.core.report import plain_lines
-    from fleet_rlm.core.run import Run
 
-    run, out = Run.from_jsonl(args.log), console()
+    run, out = _read_run(args.log), console()
     out.print(run.task, style="bold", highlight=False, markup=False)
     for line in plain_lines(run.tree):
         out.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -102,6 +155,10 @@ def doctor_command(args: argparse.Namespace) -> int:
 COMMANDS: dict[str, options.Command] = {
     "run": run_command,
     "demo": demo_command,
+    "resume": resume_command,
+    "branch": branch_command,
+    "diff": diff_command,
+    "runs": runs_command,
     "show": show_command,
     "models": models_command,
     "doctor": doctor_command,

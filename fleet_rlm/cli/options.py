@@ -53,8 +53,28 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     _engine(demo)
     demo.add_argument("--html", type=Path, metavar="PATH", help="where the report of a single question goes")
 
+    resume = _command(kinds, commands, "resume", "go on with a run that has no answer; nothing is paid twice")
+    _run(resume)
+    _changes(resume)
+
+    branch = _command(kinds, commands, "branch", "a new run that shares another's past up to a span")
+    _run(branch)
+    branch.add_argument("span", help="the id of the span that is done differently")
+    edit = branch.add_mutually_exclusive_group()
+    edit.add_argument("--prompt", metavar="TEXT", help="what is asked there instead")
+    edit.add_argument("--code", metavar="TEXT", help="what a code span runs instead")
+    edit.add_argument("--reply", metavar="TEXT", help="what an llm span is taken to have replied")
+    _changes(branch)
+
+    diff = _command(kinds, commands, "diff", "two runs side by side, and where they part")
+    diff.add_argument("a", metavar="RUN", help=RUN_HELP)
+    diff.add_argument("b", metavar="RUN")
+
+    runs = _command(kinds, commands, "runs", "the runs on this machine, the latest first")
+    runs.add_argument("--limit", type=int, default=20, metavar="N", help="how many (by default 20)")
+
     show = _command(kinds, commands, "show", "print a run from its log")
-    show.add_argument("log", type=Path, metavar="LOG.jsonl", help="events.jsonl of a run, or what Run.to_jsonl wrote")
+    show.add_argument("log", metavar="RUN", help=RUN_HELP)
     show.add_argument("--html", type=Path, metavar="PATH", help="also write the report")
 
     _command(kinds, commands, "models", "the models that can be named right now")
@@ -81,6 +101,41 @@ def engine(args: argparse.Namespace) -> dict[str, Any]:
         "replay": args.replay,
     }
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+RUN_HELP = "a run's id, a beginning of it, or a log: its events.jsonl, or what Run.to_jsonl wrote"
+
+
+def changes(args: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `Run.resume` and `Run.branch` that were written."""
+    from fleet_rlm.cli.inputs import read_inputs
+
+    edits = {name: getattr(args, name, None) for name in ("prompt", "code", "reply")}
+    chosen = {
+        **edits,
+        "context": read_inputs(args.inputs) or None,
+        "lm": args.model,
+        "sub_lm": args.sub_model,
+        "budget": args.budget,
+        "timeout": args.timeout,
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", help="the id of a run, or a beginning of it; fleet runs lists them")
+
+
+def _changes(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--model", metavar="M", help="another model from there on")
+    add("--sub-model", metavar="M", help="another model of sub-queries")
+    add("--budget", type=int, metavar="N", help="model calls the run may make, those already made included")
+    add("--timeout", type=float, metavar="S", help="seconds for the rest of the run")
+    add("--with", dest="inputs", action="append", default=[], metavar="NAME=PATH", help="data that was not kept")
+    add("--quiet", action="store_true", help="print the answer only")
+    add("--json", action="store_true", help="print one JSON object: answer, status, usage, paths")
+    add("--html", type=Path, metavar="PATH", help="where the report goes; by default beside the run's log")
 
 
 def _engine(command: argparse.ArgumentParser) -> None:

@@ -67,6 +67,7 @@ class RunLog:
         self.is_closed = False
         self.journal: Journal | None = None
         self.on_abandoned: Callable[[Spent], object] = lambda spent: None
+        self.unanswered = Spent()
         self._spool: Spool | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # prompts and data are the user's own
@@ -314,6 +315,9 @@ class RunLog:
             while outer is not None and not outer.is_new:
                 self.on_abandoned(self.journal.diverge(outer.id))
                 outer.is_new, outer = True, outer.parent
+        if type == "llm":  # counted no sooner, so that the prompt that is asked again is the same to the letter
+            self.on_abandoned(self.unanswered)
+            self.unanswered = Spent()
         span = Span(self, f"s{next(self._span_ids)}", parent, depth, input, edit)
         self.emit(
             SpanStart(

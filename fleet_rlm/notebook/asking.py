@@ -7,7 +7,7 @@ cell which fails or is stopped never leaves an old answer standing; who waits fo
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +74,13 @@ def read(line: str, body: str, namespace: Namespace) -> Question | None:
 
 def ask(shell: Any, question: Question) -> None:
     """Run the question and block until it has ended; under `--detach` or `--plan` return at once."""
+    blocking(lambda: _begin(shell, question))
+
+
+def blocking(begin: Callable[[], tuple[Run, View] | None]) -> None:
+    """Begin a run and block until it has ended."""
     with deferred() as interrupts:
-        started = _begin(shell, question)
+        started = begin()
     if started is None:
         return
     run, view = started
@@ -91,7 +96,12 @@ def ask(shell: Any, question: Question) -> None:
 
 async def ask_awaiting(shell: Any, question: Question) -> None:
     """The same, leaving the kernel's loop free for widget messages meanwhile."""
-    if (started := _begin(shell, question)) is None:
+    await awaiting(lambda: _begin(shell, question))
+
+
+async def awaiting(begin: Callable[[], tuple[Run, View] | None]) -> None:
+    """Begin a run and await its end."""
+    if (started := begin()) is None:
         return
     run, view = started
     try:
@@ -106,9 +116,8 @@ def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
     """Start the run and show it; None when there is nothing left to wait for."""
     from fleet_rlm.agent.runtime import plan, start  # dspy: seconds, so not before the first question
     from fleet_rlm.core.errors import FleetError
-    from fleet_rlm.core.loop import submit
 
-    options, namespace = question.options, shell.user_ns
+    options = question.options
     try:
         if options.plan:
             described = plan(question.task, **question.for_engine()).text()
@@ -118,16 +127,24 @@ def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
         run = start(question.task, **question.for_engine())
     except FleetError as error:
         raise UsageError(str(error)) from error
+    return follow(shell, run, view, output=options.output, detach=options.detach)
+
+
+def follow(shell: Any, run: Run, view: View, *, output: str | None, detach: bool) -> tuple[Run, View] | None:
+    """Bind a run that has started and show it; None when its cell need not wait for it."""
+    from fleet_rlm.core.loop import submit
+
+    namespace = shell.user_ns
     try:
         namespace["_run"] = run
-        if options.output:
-            _bind_answer(run, namespace, options.output)
+        if output:
+            _bind_answer(run, namespace, output)
         RUNS.add(run)
         view.begin(run)
     except BaseException:
         run.stop()  # what nobody can see must not go on spending
         raise
-    if options.detach:
+    if detach:
         submit(_finish_later(run, view))
         return None
     return run, view

@@ -4,17 +4,20 @@ While a synchronous cell runs, the kernel delivers no widget message to Python, 
 cell awaits, messages arrive at once. The transformer therefore turns a `%%fleet` at the top of a cell into an `await`
 of the twin magic `_fleet_await`. Below another magic (`%%time`, `%%capture`) or in code that is already running, an
 `await` is not possible, and in a terminal Ctrl-C would leave the awaited coroutine orphaned: there the blocking form
-stays, which the interrupt stops.
+stays, which the interrupt stops. `%fleet resume` and `%fleet branch` await too where they are all a cell says.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
 PLAIN = "get_ipython().run_cell_magic('fleet',"
 AWAITED = "await get_ipython().run_cell_magic('_fleet_await',"
 EMPTY_BODY = ", '')"
+LINE = re.compile(r"get_ipython\(\)\.run_line_magic\('fleet', (['\"])(?:resume|branch)\b")
+AWAITED_LINE = "await get_ipython().run_line_magic('_fleet_await_line',"
 
 
 class Awaiting:
@@ -25,6 +28,8 @@ class Awaiting:
 
     def __call__(self, lines: list[str]) -> list[str]:
         """The lines of a cell after IPython has translated its magics, rewritten if they are a `%%fleet` call."""
+        if len(lines) == 1 and LINE.match(lines[0]) and self._can_await():
+            return [AWAITED_LINE + lines[0].partition(",")[2]]
         if not lines or not lines[0].startswith(PLAIN):
             return lines
         first = lines[0].rstrip("\n")

@@ -60,15 +60,16 @@ def _for_question(earlier: str, word: str, namespace: Mapping[str, Any]) -> Iter
 
 
 def _for_subcommand(earlier: str) -> Iterable[str]:
+    from fleet_rlm.notebook.goingon import VERBS, known_options
     from fleet_rlm.notebook.runs import RUNS
     from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN, options_of
 
     words = earlier.split()
     if not words:
-        return [*OF_A_RUN, *PLAIN]
-    if words[0] not in OF_A_RUN:
+        return [*OF_A_RUN, *VERBS, "diff", *PLAIN]
+    if words[0] not in (*OF_A_RUN, *VERBS, "diff"):
         return ()
-    flags = options_of(words[0])
+    flags = known_options(words[0]) if words[0] in VERBS else options_of(words[0])
     if words[-1] in flags and flags[words[-1]][1].value:
         return ()
     return [*(run.id for run in reversed(RUNS.all())), *flags]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
 
 from fleet_rlm.notebook.arguments import help_text
 
@@ -40,3 +40,11 @@ class FleetMagics(Magics):
         question = read(line, cell, self.shell.user_ns)
         if question is not None:
             await ask_awaiting(self.shell, question)
+
+    @no_var_expand
+    @line_magic
+    async def _fleet_await_line(self, line: str) -> None:
+        """The awaiting form of `%fleet resume` and `%fleet branch`."""
+        from fleet_rlm.notebook.goingon import go_on_awaiting
+
+        await go_on_awaiting(self.shell, line)

@@ -1,6 +1,7 @@
 """The runs this kernel has started, the last hundred of them, and how to name one.
 
-A run is named by its id, a beginning of it that is unique, or a variable that holds it; no name means the latest.
+A run is named by its id, a beginning of it that is unique, or a variable that holds it; no name means the latest. One
+that another kernel started is found on disk.
 """
 
 from __future__ import annotations
@@ -60,10 +61,19 @@ class KernelRuns:
         begins = [run for key, run in self._runs.items() if key.startswith(name)]
         if len(begins) > 1:
             raise UsageError(f"{name!r} is the beginning of several runs: {', '.join(run.id for run in begins)}")
-        if not begins:
+        return begins[0] if begins else self._on_disk(name)
+
+    def _on_disk(self, name: str) -> Run:
+        from fleet_rlm.core.errors import UserError
+        from fleet_rlm.core.runs import open_run
+
+        try:
+            return open_run(name)
+        except UserError as error:
             close = did_you_mean(name, self._runs)
-            raise UsageError(f"this kernel has no run {name!r}{close or '; %fleet runs lists them'}")
-        return begins[0]
+            raise UsageError(
+                f"this kernel has no run {name!r}{close}" if close else f"{error}; see %fleet runs"
+            ) from None
 
 
 RUNS = KernelRuns()

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from fleet_rlm.notebook.arguments import Option, options, split_words, value_of
+from fleet_rlm.notebook.goingon import VERBS, go_on
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import display
 from fleet_rlm.notebook.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from fleet_rlm.core.run import Run
+
+ELSEWHERE = 10
+"""Runs of other kernels that `%fleet runs` names."""
 
 
 def subcommand(shell: Any, line: str) -> None:
@@ -31,14 +35,21 @@ def subcommand(shell: Any, line: str) -> None:
     name, *words = split_words(line) or ["help"]
     name = "help" if name in ("-h", "--help") else name
     try:
-        if name in OF_A_RUN:
+        if name in VERBS:
+            go_on(shell, name, words)
+        elif name == "diff":
+            print(_diff(words, shell))
+        elif name in OF_A_RUN:
             print(_of_a_run(name, words, shell))
         elif name in PLAIN and not words:
             print(PLAIN[name]())
         elif name in PLAIN:
             raise UsageError(f"%fleet {name} stands alone, without {' '.join(words)!r}")
         else:
-            close = did_you_mean(name, [*PLAIN, *OF_A_RUN]) or "; a question goes below %%fleet, see %fleet help"
+            close = (
+                did_you_mean(name, [*VERBS, *PLAIN, *OF_A_RUN, "diff"])
+                or "; a question goes below %%fleet, see %fleet help"
+            )
             raise UsageError(f"%fleet has no subcommand {name!r}{close}")
     except FleetError as error:
         raise UsageError(str(error)) from error
@@ -126,12 +137,25 @@ def _status(run: Run) -> str:
     return table(rows)
 
 
+def _diff(words: list[str], shell: Any) -> str:
+    """RUN RUN: two runs side by side, and where they part"""
+    if len(words) != 2:
+        raise UsageError("%fleet diff takes two runs, by id, the beginning of one, or a variable")
+    a, b = (RUNS.find(word, shell.user_ns) for word in words)
+    return str(a.diff(b))
+
+
 def _runs() -> str:
-    """the runs of this kernel, the latest last"""
-    rows = [[run.id, run.status, str(run.usage.llm_calls), _seconds(run), _short(run.task)] for run in RUNS.all()]
+    """the runs of this kernel, the latest last, and after them the latest ones of others"""
+    from fleet_rlm.core.runs import run_ids
+
+    here = RUNS.all()
+    rows = [[run.id, run.status, str(run.usage.llm_calls), _seconds(run), _short(run.task)] for run in here]
+    others = [run_id for run_id in run_ids() if run_id not in {run.id for run in here}][:ELSEWHERE]
+    told = f"\n\nof other kernels, the latest first: {', '.join(others)}" if others else ""
     if not rows:
-        return "no run has been started in this kernel yet; write a question below %%fleet"
-    return table([["run", "status", "calls", "seconds", "task"], *rows])
+        return f"no run has been started in this kernel yet; write a question below %%fleet{told}"
+    return table([["run", "status", "calls", "seconds", "task"], *rows]) + told
 
 
 def _models() -> str:
@@ -169,6 +193,7 @@ def _doctor() -> str:
 def _help() -> str:
     """this list"""
     rows = [[f"%fleet {name}", (do.__doc__ or "").strip()] for name, do in [*OF_A_RUN.items(), *PLAIN.items()]]
+    rows[1:1] = [*([f"%fleet {verb}", about] for verb, about in VERBS.items()), ["%fleet diff", _diff.__doc__ or ""]]
     return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table(rows)}"
 
 

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from fleet_rlm.cli.options import engine, parser
+from fleet_rlm.cli.main import COMMANDS
+from fleet_rlm.cli.options import changes, engine, parser
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import UserError
 
 
 def read(*words: str) -> argparse.Namespace:
-    commands = dict.fromkeys(("run", "demo", "show", "models", "doctor"), lambda args: 0)
+    commands = dict.fromkeys(COMMANDS, lambda args: 0)
     return parser(commands).parse_args(words)  # type: ignore[no-any-return]
 
 
 def test_every_option_of_a_run_reaches_the_engine() -> None:
+    tape = ["--record", "r.jsonl"]
     models = ["--model", "a/b", "--sub-model", "c/d"]
     limits = ["--budget", "7", "--usd", "0.5", "--timeout", "30", "--depth", "1", "--concurrency", "3"]
 
-    assert engine(read("run", "why?", *models, *limits, "--mode", "rlm_only", "--sandbox", "process")) == {
+    assert engine(read("run", "why?", *models, *limits, "--mode", "rlm_only", "--sandbox", "process", *tape)) == {
         "lm": "a/b",
         "sub_lm": "c/d",
         "budget": Budget(calls=7, usd=0.5),
@@ -30,12 +32,20 @@ def test_every_option_of_a_run_reaches_the_engine() -> None:
         "concurrency": 3,
         "mode": "rlm_only",
         "sandbox": "process",
+        "record": "r.jsonl",
     }
 
 
 def test_what_is_not_written_keeps_the_engines_default() -> None:
     assert engine(read("run", "why?")) == {}
     assert engine(read("demo")) == {}
+
+
+def test_what_a_run_goes_on_with_reaches_the_engine() -> None:
+    written = read("branch", "day-1", "s4", "--reply", "42", "--model", "a/b", "--budget", "9", "--timeout", "5")
+    assert (written.run, written.span) == ("day-1", "s4")
+    assert changes(written) == {"reply": "42", "lm": "a/b", "budget": 9, "timeout": 5.0}
+    assert changes(read("resume", "day-1", "--sub-model", "c/d")) == {"sub_lm": "c/d"}
 
 
 def test_a_limit_in_dollars_leaves_the_other_limits_alone() -> None:

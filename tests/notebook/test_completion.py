@@ -8,6 +8,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 from fleet_rlm.notebook.arguments import MODES, flags
+from fleet_rlm.notebook.goingon import VERBS
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN
 
@@ -66,13 +67,16 @@ def test_a_number_is_not_guessed(tab: Tab) -> None:
 
 
 def test_subcommands_and_runs(tab: Tab) -> None:
-    assert set(tab("%fleet ")) == {*PLAIN, *OF_A_RUN}
+    assert set(tab("%fleet ")) == {*PLAIN, *OF_A_RUN, *VERBS, "diff"}
     RUNS.add(Staged("day-1").run)
     assert tab("%fleet show d") == ["day-1"]
     assert tab("%fleet show day-1 --") == ["--sent"]
     assert tab("%fleet stop ") == ["day-1"]
     assert tab("%fleet limit day-1 --") == ["--budget", "--timeout", "--usd"]
     assert "day-1" not in tab("%fleet limit --budget ")
+    assert tab("%fleet resume d") == ["day-1"]
+    assert {"--prompt", "--code", "--reply", "--model", "--with"} < set(tab("%fleet branch day-1 s4 --"))
+    assert "--prompt" not in tab("%fleet resume day-1 --")
     assert "day-1" not in tab("%fleet models ")
 
 
