@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fleet_rlm.agent.buffers import Buffers
-from fleet_rlm.agent.documents import Documents
+from fleet_rlm.agent.documents import Document, Documents
 from fleet_rlm.agent.documents.fetch import Fetcher
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.roots import Roots
@@ -69,13 +69,18 @@ class Workspace:
     history: list[Exchange] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
-        """The documents as values for a sandbox, by alias."""
-        return {document.alias: document.value() for document in self.documents}
+        """The documents as values for a sandbox, by alias; without those whose text is gone."""
+        return {document.alias: document.value() for document in self.documents if document.is_kept}
 
     def memory_text(self) -> str:
         """The core memory as it stands in a prompt; empty where there is none."""
         return self.memory.text() if self.memory is not None else ""
 
     def described(self) -> list[dict[str, str]]:
-        """The documents as a prompt tells of them; see `fleet_rlm.rlm.describe`."""
-        return [describe(name, value) for name, value in self.values().items()]
+        """The documents as a prompt tells of them, gone ones included; see `fleet_rlm.rlm.describe`."""
+        return [describe(one.alias, one.value()) if one.is_kept else _gone(one) for one in self.documents]
+
+
+def _gone(document: Document) -> dict[str, str]:
+    told = f"a document whose text is gone: load {document.source} again before you use it"
+    return {"name": document.alias, "type": document.kind, "size": told, "preview": ""}

@@ -132,6 +132,15 @@ class Documents:
         self._active = alias
         return document
 
+    def adopt(self, state: Mapping[str, Any]) -> Document | None:
+        """Have a document again by its `state()`, and make it active; None if its text is not in the directory."""
+        document = Document(**state, path=self.directory / state["sha256"])
+        if not document.is_kept:
+            return None
+        self._documents[document.alias] = document
+        self._active = document.alias
+        return document
+
     def remove(self, alias: str) -> None:
         """Forget a document; its text goes with the directory. Raises DocumentError if there is none."""
         del self._documents[self.get(alias).alias]

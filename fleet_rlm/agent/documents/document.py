@@ -45,6 +45,11 @@ class Document:
     path: Path
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the text is where it was put."""
+        return all(self.path.with_name(name).is_file() for name in self.hashes())
+
+    @property
     def text(self) -> str:
         """All of the text. Raises DocumentError if it is gone, changed, or too large to hold in memory."""
         if self.chars > WHOLE_CHARS:
@@ -90,5 +95,5 @@ class Document:
         return self.path.read_bytes()
 
     def _check(self) -> None:
-        if not self.path.is_file():
+        if not self.is_kept:
             raise DocumentError(f"the text of {self.alias!r} is gone from {self.path.parent}; load {self.source} again")

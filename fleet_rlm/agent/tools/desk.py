@@ -6,11 +6,14 @@ loaded since before the next code runs. Children are forks, so they have them to
 
 from __future__ import annotations
 
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fleet_rlm.agent.documents import Document
+from fleet_rlm.agent.documents import Document, DocumentError
 from fleet_rlm.agent.documents.load import Loader
 from fleet_rlm.agent.workspace import Workspace
+from fleet_rlm.core.journal import Record, digest
 from fleet_rlm.rlm.children import fill
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.sandbox.base import Sandbox
@@ -30,12 +33,12 @@ class Desk:
         self.names = names
         self.workspace = workspace
         documents = workspace.documents if workspace else ()
-        self._placed = {one.alias: one.sha256 for one in documents if one.alias in names}
+        self._placed = {one.alias: one.sha256 for one in documents if one.alias in names and one.is_kept}
 
     async def ready(self) -> Sandbox:
         """The sandbox, with every document and every function in it."""
         for document in self.workspace.documents if self.workspace else ():
-            if self._placed.get(document.alias) != document.sha256:
+            if document.is_kept and self._placed.get(document.alias) != document.sha256:
                 await self.put(document.alias, document.value())
                 self._placed[document.alias] = document.sha256
         fill(self.scope, self.sandbox, self.names)
@@ -49,23 +52,43 @@ class Desk:
 
 
 class Library:
-    """The desk's documents: found by alias, or loaded.
+    """The documents of the session: found by alias, or loaded.
 
-    Raises (both methods):
-        DocumentError: there is no such document, or it cannot be loaded.
+    A load is in the log with what it gave, so that a run that is resumed has the same text again, whatever has become
+    of its source.
     """
 
     def __init__(self, desk: Desk, workspace: Workspace) -> None:
+        self.log = desk.scope.log
         self.documents = workspace.documents
         self.loader = Loader(workspace.documents, workspace.roots, workspace.fetcher, taken=desk.names)
 
-    def get(self, alias: str = "") -> Document:
-        """A loaded document, the active one if none is named."""
-        return self.documents.get(alias)
+    async def load(self, where: str, alias: str = "") -> Document:
+        """Load a path or URL. Raises DocumentError, OutsideRoots or FetchRefused."""
+        return await self._recorded([where, alias], lambda: self.loader.load(where, alias))
+
+    async def load_repository(self, url: str, ref: str, alias: str = "") -> Document:
+        """Load a git repository. Raises as `load`."""
+        return await self._recorded([url, ref, alias], lambda: self.loader.load_repository(url, ref, alias))
 
     async def get_or_load(self, where: str) -> Document:
-        """A document by alias, else what a URL or path gives; the active one if nothing is named."""
+        """A document by alias, else what a URL or path gives; the active one if nothing is named. Raises as `load`."""
         if not where or where in self.documents or where.isidentifier():
             return self.documents.get(where)
         loaded = next((one for one in self.documents if one.source == where), None)
-        return loaded or await self.loader.load(where)
+        return loaded or await self.load(where)
+
+    async def _recorded(self, asked: list[str], load: Callable[[], Awaitable[Document]]) -> Document:
+        key = digest(*asked)
+        record = self.log.recorded("tool", "load", key)
+        with self.log.span("tool", "load", input=" ".join(asked), attrs={"key": key}, record=record) as span:
+            document = self._known(record) or await load()
+            span.output = json.dumps(document.state())
+            return document
+
+    def _known(self, record: Record | None) -> Document | None:
+        if record is None or not record.is_settled:
+            return None
+        if record.node.status != "ok":
+            raise DocumentError(str(record.node.error))
+        return self.documents.adopt(json.loads(record.output or "{}"))

@@ -24,12 +24,12 @@ def document_tools(desk: Desk, library: Library) -> list[Callable[..., Any]]:
         """Load a file, a directory or an http(s) URL as a document: text, Markdown, HTML, CSV, JSON, Parquet,
         notebooks, PDF, docx, pptx, xlsx. `alias` names it, and its variable in the sandbox; by default it is made of
         the file's name. Returns what was loaded and how it begins."""
-        return _loaded(await library.loader.load(path, alias))
+        return _loaded(await library.load(path, alias))
 
     async def load_repository(repo_url: str, repo_ref: str = "", alias: str = "") -> str:
         """Load the text files of a git repository (an https URL, or a local path) at a branch, tag or commit, by
         default its main branch. In the sandbox it is a mapping from path to text."""
-        return _loaded(await library.loader.load_repository(repo_url, repo_ref, alias))
+        return _loaded(await library.load_repository(repo_url, repo_ref, alias))
 
     async def list_documents() -> str:
         """List the loaded documents; `*` marks the active one, which is meant where no document is named."""
@@ -76,4 +76,5 @@ def _loaded(document: Document) -> str:
 def _line(document: Document) -> str:
     told = document.told()
     named = f"{told.pop('alias')}: {told.pop('kind')}, {told.pop('chars'):,} characters, from {told.pop('source')}"
-    return f"{named}, {json.dumps(told, ensure_ascii=False)}"
+    gone = "" if document.is_kept else "; its text is gone, load it again"
+    return f"{named}, {json.dumps(told, ensure_ascii=False)}{gone}"

@@ -46,7 +46,7 @@ def file_tools(library: Library, roots: Roots) -> list[Callable[..., Any]]:
         if start_line < 1 or not 1 <= num_lines <= LINES:
             raise UserError(f"lines count from 1, and at most {LINES:,} are read at once")
         if path in library.documents:
-            return await asyncio.to_thread(_slice, path, library.get(path).lines(), start_line, num_lines)
+            return await asyncio.to_thread(_slice, path, library.documents.get(path).lines(), start_line, num_lines)
         return await asyncio.to_thread(_slice, path, _lines(roots.resolve(path)), start_line, num_lines)
 
     return [list_files, find_files, read_file_slice]
