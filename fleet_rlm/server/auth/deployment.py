@@ -80,7 +80,7 @@ class Deployment:
         entra: the ENTRA_ variables; None unless AUTH_MODE is entra.
         public_url: PUBLIC_URL, the address people use, base URL included; also of the sign-in callback.
         debug_identities: ALLOW_DEBUG_AUTH, see `identity`; for APP_ENV=local and loopback only.
-        database_url: DATABASE_URL, None for the file in FLEET_HOME.
+        database_url: DATABASE_URL; None for a file of our own.
         sandbox: FLEET_SANDBOX, the name of the default backend.
         sandbox_tier: FLEET_SANDBOX_TIER, the least local confinement the administrator accepts on a shared server.
         hub_tenant: FLEET_HUB_TENANT, the tenant of JupyterHub users whose auth_state names none.

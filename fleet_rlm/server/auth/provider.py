@@ -84,6 +84,8 @@ class EntraIdentityProvider(IdentityProvider):
                 return None
             user = await self._proven(handler, credential)
             await self.admit(user)
+            if is_websocket(handler.request) and user.exp <= time.time():
+                raise InvalidToken("the token has expired")  # differing clocks excuse a request, not a connection
         except Refusal as refusal:
             note_refusal(handler, refusal)
             self.record("refused", handler, code=refusal.code)

@@ -14,6 +14,7 @@ from tornado.websocket import WebSocketHandler
 
 CLOSE_CODE = 4401
 LOOK_S = 60
+NOT_OPEN_S = 1
 
 
 def watch(handler: WebSocketHandler, exp: float, still: Callable[[], Awaitable[bool]], look_s: float = LOOK_S) -> None:
@@ -35,9 +36,11 @@ def watch(handler: WebSocketHandler, exp: float, still: Callable[[], Awaitable[b
     async def look() -> None:
         over = time.time() >= exp or not await still()
         one = socket()
-        if over and one is not None:
-            one.close(CLOSE_CODE, "the sign-in has ended; sign in again")
-        elif not over:
+        if not over:
             later()
+        elif one is not None and one.ws_connection is None:  # not open yet, or closed and about to be forgotten
+            loop.call_later(NOT_OPEN_S, begin)
+        elif one is not None:
+            one.close(CLOSE_CODE, "the sign-in has ended; sign in again")
 
     later()

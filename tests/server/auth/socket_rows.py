@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
 from tests.server.auth.row import BAD, NO_ROLE, NOTHING, Row
 from tests.server.auth.world import DRIVE, STRANGER, WATCH, World, all_alike
 
@@ -41,6 +44,18 @@ def ticket_asked_by_browser(world: World) -> str:
     """By a sign-in, without the XSRF token a page of ours would send."""
     headers = world.sign_in().header
     return world.api(None, "POST", "/fleet/api/v1/auth/ws-ticket", headers=headers, json={"path": DRIVE})
+
+
+def outlived(world: World) -> str:
+    token = world.token(exp=int(time.time()) + 3)
+    headers = {"Authorization": f"Bearer {token}"}
+    with connect(world.server.websocket + DRIVE, additional_headers=headers, proxy=None) as opened:
+        opened.recv(timeout=10)
+        try:
+            opened.recv(timeout=10)
+        except ConnectionClosed as error:
+            return f"open, then closed {error.rcvd.code if error.rcvd else 'without a word'}"
+    return "open"
 
 
 SOCKETS = [
@@ -97,11 +112,8 @@ SOCKETS = [
     Row("ticket, from a page of another origin", "403", lambda w: with_ticket(w, DRIVE, origin=STRANGER)),
     Row("Fleet.Read drives", NO_ROLE, lambda w: w.socket(token=w.token(roles=["Fleet.Read"]))),
     Row("Fleet.Read watches", "open", lambda w: w.socket(WATCH, token=w.token(roles=["Fleet.Read"]))),
-    Row(
-        "token that ends while the socket is open",
-        "closed 4401",
-        lambda w: w.socket(token=w.token(exp=int(time.time()) - 30)),
-    ),
+    Row("token that ended 30 s ago", BAD, lambda w: w.socket(token=w.token(exp=int(time.time()) - 30))),
+    Row("token that ends while the socket is open", "open, then closed 4401", outlived),
     Row(
         "a kernel's socket without its role",
         "403",

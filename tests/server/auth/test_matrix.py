@@ -12,6 +12,8 @@ from tests.server.auth.row import Row
 from tests.server.auth.world import World, world
 
 PAGE = Path(__file__).parents[3] / "docs" / "auth-matrix.md"
+pytestmark = pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits")
+
 ROWS = [row for table in TABLES.values() for row in table]
 
 

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.anyio
 class Socket:
     """What `watch` needs of a WebSocketHandler: something that can be closed and forgotten."""
 
+    ws_connection: object | None = object()
+
     def __init__(self) -> None:
         self.closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -48,6 +50,17 @@ async def test_it_closes_when_the_user_signed_out() -> None:
     watch(socket, time.time() + 600, still, look_s=0.01)
     assert await asyncio.wait_for(socket.closed, 5) == CLOSE_CODE
     assert looks == 3
+
+
+async def test_it_closes_when_it_opens_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleet_rlm.server.auth.watch.NOT_OPEN_S", 0.01)
+    socket: Any = Socket()
+    socket.ws_connection = None
+    watch(socket, time.time() - 1, yes)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.shield(socket.closed), 0.1)
+    socket.ws_connection = object()
+    assert await asyncio.wait_for(socket.closed, 5) == CLOSE_CODE
 
 
 async def test_a_socket_that_is_gone_is_neither_kept_nor_watched() -> None:
