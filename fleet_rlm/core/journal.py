@@ -27,7 +27,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.events import BudgetChange, Delta, Event, Note, SpanType, Usage
+from fleet_rlm.core.events import BudgetChange, Delta, Event, Note, RunResume, SpanType, Usage
 from fleet_rlm.core.tree import SpanNode, Tree
 
 SEQUENTIAL = frozenset({"turn", "step", "iteration", "rlm"})
@@ -174,6 +174,8 @@ class Journal:
             if node.type != "sandbox":  # a sandbox is always started anew
                 self._places[_place(node.parent, node.type, node.name)].append(node)
                 self._asked[*_place(node.parent, node.type, node.name), str(node.attrs.get("key"))].append(node)
+        resumed = [event for event in events if isinstance(event, RunResume)]
+        self._begun: dict[str | None, int] = {span: event.seq for event in resumed for span in event.reopened}
         self._told = Counter(_told(event) for event in events if _is_told_once(event))
 
     def reopen(self) -> list[SpanNode]:
@@ -266,11 +268,15 @@ class Journal:
         while nodes and nodes[0].id in self._taken:
             nodes.popleft()
         for node in nodes:
-            if node.id in self._taken or (rebuilding and node.end is None):
+            if node.id in self._taken or (rebuilding and self._is_stale(node)):
                 continue
             if rebuilding or node.type != "llm" or Record(node, self).is_settled:
                 return node
         return None
+
+    def _is_stale(self, node: SpanNode) -> bool:
+        """Whether it came to nothing, and the cell that it is part of was begun again since."""
+        return node.end is None or (node.status != "ok" and node.seq < self._begun.get(node.parent, -1))
 
     def diverge(self, span: str | None) -> Spent:
         """Something new was begun below `span`: in a sequence, what was recorded after it did not happen.
