@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 _HARMLESS = (
@@ -44,7 +45,7 @@ _SHAPES = [
     rb"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
     rb"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # JSON Web Tokens
 ]
-_SK = rb"(?P<sk>sk-[A-Za-z0-9_-]{16,})"  # OpenAI, Anthropic and many others; packages have such names too
+_SK = rb"(sk-[A-Za-z0-9_-]{16,})"  # OpenAI, Anthropic and many others; packages have such names too
 
 _BREAK = rb"(?:\s|\\+[nr])*"
 _PEM = (
@@ -57,44 +58,37 @@ _BLANK = rb"(?:[ \t]|\\+t)*"
 _QUOTE = rb"\\*[\"'`]"
 _Q = rb"(?:\\*[\"'`])?"
 _COLON = _BLANK + rb":" + _BLANK
-_IS = _BLANK + rb"(?::=|[:=]{1,2}>?)" + _BLANK
+_IS = _Q + rb"\]?" + _BLANK + rb"(?::=|[:=]{1,2}>?)" + _BLANK
 _WORD = rb"(?:[^\x00-\x20\"'`\\]|\\+[^\x00-\x20\"'`\\nrt])"
 _BARE = rb"(?:[^\x00-\x20\"'`\\,;(){}]|\\+[^\x00-\x20\"'`\\,;(){}nrt])"
 _FIRST = rb"[^\x00-\x20\"'`\\,;(){}\[<%-]"
 
-_URL = rb"://[^\x00-\x20:/@\"'<>]*:(?P<url>[^\x00-\x20/?\"'<>]+)@"
+_URL = rb"://[^\x00-\x20:/@\"'<>]*:([^\x00-\x20/?\"'<>]+)@"
 _SCHEME = rb"(?:(?i:bearer|basic|token|apikey|digest|negotiate)(?:[ \t]|\\+t)+)?"
-_HEADER = rb"(?i:authorization)" + _Q + _IS + _Q + _SCHEME + rb"(?P<header>" + _BARE + rb"{8,})"
-_BEARER = rb"(?i:bearer)[ ]+(?P<bearer>[A-Za-z0-9._~+/-]{16,}=*)"
-_COOKIE = rb"(?i:cookie)" + _Q + _COLON + _Q + rb"(?P<cookie>[^\x00-\x20\"'`\\=;,]+=[^\x00-\x1f\"'`\\]{4,})"
+_HEADER = rb"(?i:authorization)" + _IS + _Q + _SCHEME + rb"(" + _BARE + rb"{8,})"
+_BEARER = rb"(?i:bearer)[ ]+([A-Za-z0-9._~+/-]{16,}=*)"
+_COOKIE = rb"(?i:cookie)" + _Q + _COLON + _Q + rb"([^\x00-\x20\"'`\\=;,]+=[^\x00-\x1f\"'`\\]{4,})"
 
 _KEYS = rb"(?:" + _OF_KEYS.encode() + rb")[ _.-]?key"
 _NAME = (
     rb"(?i:" + _KEYS + rb"|secret(?:[_.-]?(?:access)?[_.-]?key)?|passw(?:or)?d|passphrase|connection[_.-]?string)"
-    rb"(?i:s|value|\d{1,3})?(?P<suffix>[_-][\w-]{0,32})?"
+    rb"(?i:s|value|\d{1,3})?([_-][\w-]{0,32})?"
 )
-_ASSIGNED = (
-    _NAME + _Q + rb"\]?" + _IS + rb"(?:" + _QUOTE + rb"(?P<quoted>" + _WORD + rb"{8,})"  # PASSWORD='without blanks'
-    rb"|(?P<bare>" + _FIRST + _BARE + rb"{7,}[(\[]?))"  # password=some_value
-)
-_TOKEN = (
-    rb"(?i:token(?:[_.-]?(?:value|\d{1,3}))?)" + _Q + rb"\]?" + _IS + _Q + rb"(?P<token>[\w.~+/=%-]*\d[\w.~+/=%-]*)"
-)
-_OPTION = rb"--(?i:" + _KEYS + rb"|password|secret|token)[ ]+(?P<option>" + _FIRST + _BARE + rb"{7,})"
+_QUOTED = _NAME + _IS + _QUOTE + rb"(" + _WORD + rb"{8,})"  # PASSWORD='without blanks'
+_UNQUOTED = _NAME + _IS + rb"(" + _FIRST + _BARE + rb"{7,}[(\[]?)"  # password=some_value
+_TOKEN = rb"(?i:token(?:[_.-]?(?:value|\d{1,3}))?)" + _IS + _Q + rb"([\w.~+/=%-]*\d[\w.~+/=%-]*)"
+_OPTION = rb"--(?i:" + _KEYS + rb"|password|secret|token)[ ]+(" + _FIRST + _BARE + rb"{7,})"
 
-_NAMED = rb"(?P<name>[\w .-]*(?i:" + _SECRETS.encode() + rb"|token|string|key)[\w .-]*)"
-_DOUBLE = rb"\\*\"(?P<double>(?:[^\x00-\x1f\"\\]|\\+[^\x00-\x1f\"\\])+)"
-_SINGLE = rb"\\*'(?P<single>(?:[^\x00-\x1f'\\]|\\+[^\x00-\x1f'\\])+)"
-_PAIR = _QUOTE + _NAMED + _QUOTE + _COLON + rb"(?:" + _DOUBLE + rb"|" + _SINGLE + rb")"  # "password": "anything"
-
-_TOKENS = rb"\b(?:" + b"|".join([*_SHAPES, _SK, _BEARER]) + rb")"
-_PLACES = [_URL, _HEADER, _COOKIE, _PAIR, _ASSIGNED, _TOKEN, _OPTION]
+_NAMED = _QUOTE + rb"([\w .-]*(?i:" + _SECRETS.encode() + rb"|token|string|key)[\w .-]*)" + _QUOTE + _COLON
+_DOUBLE = _NAMED + rb"\\*\"((?:[^\x00-\x1f\"\\]|\\+[^\x00-\x1f\"\\])+)"  # "password": "anything"
+_SINGLE = _NAMED + rb"\\*'((?:[^\x00-\x1f'\\]|\\+[^\x00-\x1f'\\])+)"
 
 _HELD = (
     rb"(?i:(?:" + _SECRETS.encode() + rb")[\w .-]*\":[\[{\d-]"
     rb"|(?:key|string)s?[\d_. -]*\":[\[{\d-]|tokens?[\d_. -]*\":[\[{])"
 )
-SUSPECT = b"|".join([*_SHAPES, _SK, _BEARER, rb"PRIVATE KEY", *_PLACES, _HELD])
+_PLACES = [_URL, _HEADER, _COOKIE, _DOUBLE, _SINGLE, _QUOTED, _UNQUOTED, _TOKEN, _OPTION]
+SUSPECT = b"|".join([*_SHAPES, _SK, _BEARER, rb"PRIVATE KEY-", *_PLACES, _HELD])
 """Every text that holds a credential holds this, and so does every line of JSON with such a text or a key as below."""
 
 UNFINISHED = rb"\b(?:sk-|gh[pousr]_|github_pat_|xox[abeoprs]-|AKIA|ASIA|AIza|hf_|dtn_|npg_|eyJ)[A-Za-z0-9_.-]*\z"
@@ -108,9 +102,6 @@ _PLACEHOLDER = (
     rb"|(?i:your)[ _-][A-Za-z _-]+|[A-Z]+(?:_[A-Z]+)+|(?i:password|passwd|pass|secret|token|none|null))?"
 )
 """What is to be filled in, or was taken out."""
-
-_CIRCUMSTANCES = frozenset({"name", "suffix"})
-"""Groups of the pattern that say where a secret stands; every other one is the secret."""
 
 _WORD_OF_A_NAME = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NAME_OF_DATA = re.compile(r"[A-Za-z0-9_. -]{1,100}")
@@ -132,56 +123,53 @@ def linear(pattern: bytes, capture: bool = True) -> Any:
     return re2.compile(pattern, options)
 
 
-@functools.cache
-def _compiled(pattern: bytes) -> Any:
-    return linear(pattern)
+_compiled = functools.cache(linear)
 
 
 def redacted(data: bytes, mark: bytes) -> bytes:
     """The text with `mark` in place of whatever looks like a credential."""
-    if b"PRIVATE KEY" in data:
-        data = _compiled(_PEM).sub(mark, data)
-    return _without(b"|".join([_TOKENS, *_PLACES]), data, mark)
+    for pattern, is_secret in _RULES:
+
+        def judged(match: Any, is_secret: Callable[..., bool] = is_secret) -> bytes:
+            groups = match.groups(default=b"")
+            if not groups:
+                return mark
+            whole: bytes = match.group()
+            if groups[-1] == mark or not is_secret(*groups):
+                return whole
+            start, end = match.span(len(groups))
+            return data[match.start() : start] + mark + data[end : match.end()]  # noqa: B023 - called at once
+
+        data = _compiled(pattern).sub(judged, data)
+    return data
 
 
-def _without(pattern: bytes, data: bytes, mark: bytes) -> bytes:
-    compiled = _compiled(pattern)
-    groups = {name.decode(): index for name, index in compiled.groupindex.items()}
-
-    def judged(match: Any) -> bytes:
-        parts = {name: part for name, index in groups.items() if (part := match.group(index)) is not None}
-        kind = next((name for name in parts if name not in _CIRCUMSTANCES), None)
-        if kind is None:
-            return mark
-        if parts[kind] != mark and _is_secret(kind, parts):
-            start, end = match.span(groups[kind])
-            return data[match.start() : start] + mark + data[end : match.end()]
-        whole: bytes = match.group()
-        return whole if pattern == _TOKENS else _without(_TOKENS, whole, mark)
-
-    return compiled.sub(judged, data)  # type: ignore[no-any-return]
+def _always(*_: bytes) -> bool:
+    return True
 
 
-def _is_secret(kind: str, parts: dict[str, bytes]) -> bool:
-    secret = parts[kind]
-    if kind == "sk":
-        return _DIGIT.search(secret) is not None or not secret.islower()
-    if kind == "bearer":
-        return _DIGIT.search(secret) is not None
-    if kind == "cookie":
-        return True
-    if _compiled(_PLACEHOLDER).fullmatch(secret):
-        return False
-    if kind == "url":
-        return True
-    if kind in ("double", "single"):
-        return holds_secret(parts["name"].decode(), secret.decode("latin-1"))
-    if kind == "token":
-        return _is_token(secret)
-    last = re.split(rb"[_-]", parts.get("suffix", b"").lower())[-1].decode()
-    if re.fullmatch(_HARMLESS, last):
-        return False
-    return kind == "quoted" or not _compiled(_REFERENCE).fullmatch(secret)
+def _has_digit(secret: bytes) -> bool:
+    return _DIGIT.search(secret) is not None
+
+
+def _is_filled_in(secret: bytes) -> bool:
+    return _compiled(_PLACEHOLDER).fullmatch(secret) is None
+
+
+def _is_not_code(secret: bytes) -> bool:
+    return _is_filled_in(secret) and _compiled(_REFERENCE).fullmatch(secret) is None
+
+
+def _is_quoted(suffix: bytes, secret: bytes) -> bool:
+    return not re.fullmatch(_HARMLESS, re.split("[_-]", suffix.decode().lower())[-1]) and _is_filled_in(secret)
+
+
+def _is_unquoted(suffix: bytes, secret: bytes) -> bool:
+    return _is_quoted(suffix, secret) and _is_not_code(secret)
+
+
+def _is_held(name: bytes, secret: bytes) -> bool:
+    return _is_filled_in(secret) and holds_secret(name.decode(), secret.decode())
 
 
 def _is_token(value: bytes) -> bool:
@@ -218,3 +206,21 @@ def is_secret_name(name: str) -> bool:
 
 def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD_OF_A_NAME.findall(name)] if _NAME_OF_DATA.fullmatch(name) else []
+
+
+_RULES: list[tuple[bytes, Callable[..., bool]]] = [
+    (_PEM, _always),
+    (rb"\b(?:" + b"|".join(_SHAPES) + rb")", _always),
+    (rb"\b" + _SK, lambda secret: _has_digit(secret) or not secret.islower()),
+    (rb"\b" + _BEARER, _has_digit),
+    (_URL, _is_filled_in),
+    (_HEADER, _is_not_code),
+    (_COOKIE, _always),
+    (_DOUBLE, _is_held),
+    (_SINGLE, _is_held),
+    (_QUOTED, _is_quoted),
+    (_UNQUOTED, _is_unquoted),
+    (_TOKEN, _is_token),
+    (_OPTION, _is_not_code),
+]
+"""Each pattern, and what says of its groups, the last of which is the secret, whether it is one."""

@@ -96,8 +96,17 @@ class Redactor:
 
     def _held(self, key: Any, item: Any) -> Any:
         if isinstance(key, str) and (is_secret_name(key) or (isinstance(item, str) and holds_secret(key, item))):
-            return _hidden(item, numbers="token" not in key.lower())
+            return self._hidden(item, numbers="token" not in key.lower())
         return self.value(item)
+
+    def _hidden(self, item: Any, numbers: bool) -> Any:
+        if isinstance(item, dict):
+            return {self.value(key): self._hidden(inner, numbers) for key, inner in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [self._hidden(inner, numbers) for inner in item]
+        if item in (None, "") or isinstance(item, bool) or (isinstance(item, (int, float)) and not numbers):
+            return item
+        return REDACTED
 
     def clean(self, event: Event) -> Event:
         """A copy of the event that is safe to show.
@@ -136,16 +145,6 @@ class Redactor:
             if any(value.startswith(end) and len(value) > size for value in self._known):
                 return end
         return ""
-
-
-def _hidden(item: Any, numbers: bool) -> Any:
-    if isinstance(item, dict):
-        return {key: _hidden(inner, numbers) for key, inner in item.items()}
-    if isinstance(item, (list, tuple)):
-        return [_hidden(inner, numbers) for inner in item]
-    if item in (None, "") or isinstance(item, bool) or (isinstance(item, (int, float)) and not numbers):
-        return item
-    return REDACTED
 
 
 def _secrets_of(environ: Mapping[str, str]) -> Iterable[str]:
