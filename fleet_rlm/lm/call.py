@@ -1,10 +1,10 @@
 """One call of a dspy model, in the calling task alone where dspy allows it.
 
-dspy's own `acall` hands every call to a thread twice, to prepare it and to look up its price; with dozens of calls in
-flight that costs more than the call itself. Text through dspy's native client or an engine needs neither: the steps
-are the same ones, taken here in the same order, with the same retries and errors. A price that cannot be known for a
-model is looked up once. Whatever this does not cover (LiteLLM, a response cache, observers that dspy must call, several
-candidates) goes through `acall`.
+dspy's own `acall` hands every call to a thread three times: to prepare it, to find its provider and to look up its
+price. With dozens of calls in flight that costs more than the call itself. Text through dspy's native client or an
+engine needs none of it: the steps are the same ones, taken here in the same order, with the same retries and errors. A
+price that cannot be known for a model is looked up once. Whatever this does not cover (LiteLLM, a response cache,
+observers that dspy must call, several candidates) goes through `acall`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 
 import dspy
 from dspy.clients import execution
+from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 from dspy.clients.errors import error_boundary
 from dspy.clients.model_metadata import model_info
 from dspy.lm15 import Response
 
 PRIVATE = ("prepare", "_engine", "_result", "_price_result", "_delay")
 """Functions of `dspy.clients.execution` called here, pinned by `tests/lm/test_call.py`."""
+PRIVATE_OF_ENGINE = ("_target", "_providers")
+"""What is used of dspy's native engine, pinned there too."""
 
 _unpriced: set[tuple[str, str]] = set()
 """Provider and model of which dspy's price list has no entry."""
@@ -75,12 +78,20 @@ def _price(lm: dspy.LM, result: Any, response: Response, provider: str, request:
         _unpriced.add((provider, request.model))
 
 
+async def _completed(engine: Any, request: Any) -> Response:
+    """`engine.complete(request)`, without a thread to find the provider once the engine has it with its credentials."""
+    if type(engine) is AsyncLM15Engine and engine._providers:
+        provider, routed = engine._target(request)
+        return await provider.complete(routed)
+    return await engine.complete(request)
+
+
 async def _with_retries(lm: dspy.LM, engine: Any, request: Any, provider: str | None) -> Response:
     attempt = 0
     while True:
         try:
             with error_boundary(lm.model, provider=provider, unexpected=True):
-                return await engine.complete(request)
+                return await _completed(engine, request)
         except Exception as error:
             if attempt >= lm.num_retries or not dspy.utils.exceptions.is_retryable_lm_error(error):
                 raise

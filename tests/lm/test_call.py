@@ -8,6 +8,7 @@ from typing import Any
 import dspy
 import pytest
 from dspy.clients import execution
+from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 
 from fleet_rlm.lm import call as module
 from fleet_rlm.lm.call import Reply, call
@@ -33,6 +34,11 @@ def dspys(lm: dspy.BaseLM, prompt: str = "Hello?") -> Reply:
 @pytest.mark.parametrize("name", module.PRIVATE)
 def test_dspy_has_the_private_names_we_call(name: str) -> None:
     assert callable(getattr(execution, name))
+
+
+@pytest.mark.parametrize("name", module.PRIVATE_OF_ENGINE)
+def test_dspys_native_engine_has_what_we_use_of_it(name: str) -> None:
+    assert hasattr(AsyncLM15Engine(), name)
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "openai/never-heard-of"])
