@@ -114,6 +114,10 @@ def demo_command(args: argparse.Namespace) -> int:
     from fleet_rlm.cli.demo.questions import QUESTIONS, print_demo
 
     out = console()
+    if args.story:
+        from fleet_rlm.cli.demo.story import print_story
+
+        return print_story(args, options.engine(args), out)
     chosen = QUESTIONS if args.all else QUESTIONS[args.question - 1 : args.question]
     codes = [print_demo(question, args, out) for question in chosen]
     return max(codes)

@@ -50,6 +50,10 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     which = demo.add_mutually_exclusive_group()
     which.add_argument("--question", type=int, choices=(1, 2, 3), default=1, help="which one (by default 1)")
     which.add_argument("--all", action="store_true", help="all three, one after the other")
+    which.add_argument(
+        "--story", action="store_true", help="a run that is killed, resumed and branched, with its model calls counted"
+    )
+    demo.add_argument("--quiet", action="store_true", help="with --story: leave out the trees")
     _engine(demo)
     demo.add_argument("--html", type=Path, metavar="PATH", help="where the report of a single question goes")
 

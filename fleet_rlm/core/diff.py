@@ -16,7 +16,7 @@ from fleet_rlm.core.tree import SpanNode, Tree
 if TYPE_CHECKING:
     import pandas as pd
 
-FIELDS = ("status", "input", "code", "output", "error")
+FIELDS = ("status", "code", "output", "input", "error")
 """What is compared, in this order."""
 
 COLUMNS = ("level", "kind", "name", "span_a", "span_b", "same", "differs")
