@@ -1,13 +1,14 @@
 """A recursive run of sixty model calls, and the processes that carry it a leg of its way each, until they are killed.
 
-`script()` answers it, the same whatever was asked before. `Walkers` is a fresh Python that has imported what a run needs
-and forks a process for each leg, because twenty fresh ones would take most of a minute to import; `walk_afresh` is a
-leg in a Python of its own.
+`script()` answers it, the same whatever was asked before. `Walkers` is a fresh Python that has imported what a run
+needs and forks a process for each leg, because twenty fresh ones would take most of a minute to import; `walk_afresh`
+is a leg in a Python of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -154,8 +155,8 @@ def _python(how: str) -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    import dspy  # noqa: F401
-    import fleet_rlm.agent.resume  # noqa: F401
+    for name in ("dspy", "fleet_rlm.agent.resume"):
+        importlib.import_module(name)
 
     for line in sys.stdin:
         pid = os.fork()
