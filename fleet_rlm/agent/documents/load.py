@@ -58,11 +58,13 @@ class Loader:
             fetched = await self.fetcher.fetch(where)
             with fetched.file as file:
                 name = PurePosixPath(unquote(urlsplit(fetched.url).path)).name or urlsplit(fetched.url).hostname or ""
-                return await self._file(file, name, fetched.url, alias or self._alias(name), fetched.media_type)
+                return await self._file(
+                    file, name, fetched.url, alias or self._alias(name, fetched.url), fetched.media_type
+                )
         if self.roots is None:
             raise OutsideRoots("no files of this machine may be read here; give a URL")
         path = self.roots.resolve(where)
-        alias = alias or self._alias(path.name)
+        alias = alias or self._alias(path.name, str(path))
         if path.is_dir():
             return await self._folder(await folder_of(path, self.roots), alias, str(path), "directory")
         with opened(path) as file:
@@ -79,7 +81,7 @@ class Loader:
         folder, commit = await repository_folder(url, ref, self.roots, self.fetcher)
         name = PurePosixPath(urlsplit(url).path).name.removesuffix(".git")
         metadata = {"commit": commit, **({"ref": ref} if ref else {})}
-        return await self._folder(folder, alias or self._alias(name), url, "repository", metadata)
+        return await self._folder(folder, alias or self._alias(name, url), url, "repository", metadata)
 
     async def _file(self, file: IO[bytes], name: str, source: str, alias: str, media_type: str) -> Document:
         kind = kind_of(name, file.read(PROBE), media_type)
@@ -117,8 +119,11 @@ class Loader:
         if alias in self.taken and alias not in self.documents:
             raise DocumentError(f"the name {alias!r} is that of other data of this question; choose another alias")
 
-    def _alias(self, name: str) -> str:
-        """A name for a variable, made of a file's name, that no document has yet."""
+    def _alias(self, name: str, source: str) -> str:
+        """A name for a variable, made of a file's name: that of a document from the same source, or a new one."""
+        for document in self.documents:
+            if document.source == source:
+                return document.alias
         stem = re.sub(r"\W+", "_", Path(name).stem, flags=re.ASCII).strip("_").lower() or "document"
         stem = f"document_{stem}" if not stem[0].isalpha() else stem
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from fleet_rlm.agent.documents import DocumentError
 from fleet_rlm.agent.documents.addresses import FetchRefused
 from fleet_rlm.agent.documents.fetch import Fetcher, FetchLimits
 from fleet_rlm.core.loop import run_sync
-from tests.agent.documents.web import PAGE, Names, Nowhere, serving
+from tests.agent.documents.web import PAGE, Names, Nowhere, serving, signed_for
 
 LOCAL = ["127.0.0.1"]
 PUBLIC = ["93.184.215.14"]
@@ -159,3 +160,18 @@ def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
     with pytest.raises(FetchRefused) as caught:
         content(Fetcher(), "http://user:hunter2@wiki.example/")
     assert "hunter2" not in str(caught.value)
+
+
+def test_tls_is_spoken_with_the_checked_address_in_the_name_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = signed_for("wiki.example", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(tls=(certificate, key)) as web:
+        names = Names(wiki_example=[LOCAL], other_example=[LOCAL])
+        fetcher = Fetcher(allow=["wiki.example", "other.example"], resolver=names)
+        assert content(fetcher, f"https://wiki.example:{web.port}/page") == PAGE
+        assert (web.named, web.hosts) == (["wiki.example"], [f"wiki.example:{web.port}"])
+        with pytest.raises(DocumentError, match="certificate"):
+            content(fetcher, f"https://other.example:{web.port}/page")
+        assert len(web.hosts) == 1

@@ -55,8 +55,14 @@ def test_aliases_are_made_of_names_and_never_collide(loader: Loader, tmp_path: P
         written(tmp_path, name, "x")
     made = [load(loader, path).alias for path in ("notes.txt", "2024 report (final).md", "class.md", "print.txt")]
     assert made == ["notes_2", "document_2024_report_final", "class_document", "print_document"]
-    assert load(loader, "notes.txt").alias == "notes_3"
     assert load(loader, "ünïcode.txt").alias.isidentifier()
+
+
+def test_a_source_loaded_again_is_the_same_document_anew(loader: Loader, tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        written(tmp_path, "notes.txt", text)
+        load(loader, "notes.txt")
+    assert [(one.alias, one.text) for one in loader.documents] == [("notes", "new")]
 
 
 def test_a_url_is_loaded_under_the_name_and_kind_it_has_there(loader: Loader) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import http.server
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpcore
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 PAGE = b"<html><body><h1>Heron</h1></body></html>"
 
@@ -21,6 +28,7 @@ class Web:
         self.port = port
         self.asked: list[tuple[str, str]] = []  # Host header, path
         self.headers: list[dict[str, str]] = []
+        self.named: list[str] = []  # by SNI
         self.stop = threading.Event()
 
     @property
@@ -53,7 +61,7 @@ class Names:
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
+def serving(tls: tuple[Path, Path] | None = None) -> Iterator[Web]:
     """The server. Paths: /page, /plain, /missing, /big?N, /bomb, /broken, /slow, /to?URL, /loop."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -98,6 +106,11 @@ def serving() -> Iterator[Web]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     web = Web(server.server_port)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        context.sni_callback = lambda _socket, name, _context: web.named.append(str(name))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -107,3 +120,22 @@ def serving() -> Iterator[Web]:
         server.shutdown()
         server.server_close()
         thread.join(timeout=10)
+
+
+def signed_for(host: str, folder: Path) -> tuple[Path, Path]:
+    """A certificate that a host signed for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "certificate.pem", folder / "key.pem"
+    public.write_bytes(certificate.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return public, private
