@@ -24,8 +24,8 @@ HISTORY_SHARE = 0.25
 UNKNOWN_WINDOW_CHARS = 24_000
 """Characters of earlier turns for a model whose window is not known."""
 
-TURN_CHARS = 120
-"""Characters the layout of one turn takes in a prompt, about."""
+TURN_CHARS = 900
+"""Characters the layout of one turn takes in a prompt, about: dspy says in each which fields the reply has."""
 
 HISTORY, MEMORY = "session_history", "session_memory"
 """Names of the variables that hold all turns, and the core memory where there is no prompt of the agent for it."""
@@ -55,7 +55,7 @@ class Earlier:
             room = left
             shown.append(turn)
         if turns and not shown:
-            last, half = turns[-1], max(room // 2 - TURN_CHARS, 100)
+            last, half = turns[-1], max((room - TURN_CHARS) // 2, 100)
             shown = [type(last)(clipped(last.question, half), clipped(last.answer, half))]
         return cls(tuple(reversed(shown)), len(turns))
 

@@ -1,7 +1,8 @@
 """Roots: the directories of this machine in which an agent may read, and the check every path passes.
 
 A path is taken to where it really leads, links and `..` resolved, before it is compared. What the kernel only
-pretends to be files (/proc, /sys, /dev) is inside no root.
+pretends to be files (/proc, /sys, /dev) is inside no root, and neither is FLEET_HOME: keys and the saved state of
+sessions lie there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 
 from fleet_rlm.core.errors import ContextError, UserError
+from fleet_rlm.core.settings import Settings
 
 NO_FILES = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
@@ -27,6 +29,7 @@ class Roots:
 
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
         self.paths: tuple[Path, ...] = tuple(_directory(path) for path in (paths or (Path.cwd(),)))
+        self._closed = (*NO_FILES, Settings.from_environ().home.resolve())
 
     def resolve(self, path: str | os.PathLike[str]) -> Path:
         """Where a path leads; a relative one begins at the first root.
@@ -52,7 +55,7 @@ class Roots:
 
     def holds(self, resolved: Path) -> bool:
         """Whether a path whose links are resolved already is inside a root."""
-        if any(resolved.is_relative_to(place) for place in NO_FILES):
+        if any(resolved.is_relative_to(place) for place in self._closed):
             return False
         return any(resolved.is_relative_to(root) for root in self.paths)
 

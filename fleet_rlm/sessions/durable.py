@@ -27,6 +27,7 @@ class Durable:
 
     Attributes:
         state: the session's state; change it and `save`.
+        in_memory: whether this home cannot be written, so that nothing is saved.
         notices: what was found and does not keep the session from being used.
 
     Raises:
@@ -39,6 +40,7 @@ class Durable:
         self._revisions: Revisions | None = None
         self._saved: dict[str, Any] | None = None
         self._lease = shelf.lease(found)
+        self.in_memory = False
         self.notices: list[SessionError] = []
         try:
             self._lease.take()
@@ -49,11 +51,6 @@ class Durable:
         except BaseException:
             self._lease.release()
             raise
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether nothing can be saved at all."""
-        return self._revisions is None
 
     @property
     def is_saved(self) -> bool:
@@ -69,7 +66,7 @@ class Durable:
         state, blobs = self.state.packed()
         if state == self._saved:
             return
-        if self._revisions is None:
+        if self._revisions is None or self.in_memory:
             raise NotSaved(f"session {self.state.name!r} is in memory only; export it to a place that can be written")
         revision = self._revisions.save(state, blobs)
         self._saved = json.loads(json.dumps(state))
@@ -107,7 +104,8 @@ class Durable:
         return state
 
     def _in_memory(self, fault: OSError) -> None:
-        if not any(isinstance(notice, NotSaved) for notice in self.notices):
+        if not self.in_memory:
+            self.in_memory = True
             text = f"the session is kept in memory only: {self._shelf.home} cannot be written"
             way_out = "export it to a place that can, or set FLEET_HOME"
             self.notices.append(NotSaved(f"{text} ({fault.strerror or fault}); {way_out}"))

@@ -73,7 +73,7 @@ class LocalVolume(Volume):
             with self._told(folder), self._folder(parts) as fd:
                 return sorted(_entries(fd, "/".join(parts)), key=lambda entry: entry.path)
         found: list[Entry] = []
-        for root in parts or ROOTS:  # these are made when something is first written
+        for root in (parts or ROOTS) if self.directory.is_dir() else ():  # made when something is first written
             with contextlib.suppress(FileNotFoundError), self._folder((root,)) as fd:
                 found += _entries(fd, root)
         return sorted(found, key=lambda entry: entry.path)

@@ -1,0 +1,88 @@
+"""A session's rows in the store: there after its turns, and caught up after the store was away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fleet_rlm as fleet
+from fleet_rlm.sessions.deleting import delete_session
+from fleet_rlm.sessions.store import Scope, open_store
+from tests.sessions.talking import DONE, saying
+from tests.twins.running import model
+
+
+@contextmanager
+def rows() -> Iterator[Scope]:
+    store = open_store()
+    try:
+        yield store.scoped()
+    finally:
+        store.close()
+
+
+def ask(*questions: str, name: str = "incident") -> fleet.Run:
+    with (
+        model(react_step=[DONE] * len(questions), react_extract=saying("an answer")) as (_, lm),
+        fleet.Session(name) as session,
+    ):
+        return [session.ask(question, lm=lm) for question in questions][-1]
+
+
+def test_session_turns_and_events_are_in_the_store_when_the_session_is_closed() -> None:
+    run = ask("First?", "Second?")
+    with rows() as mine:
+        session = mine.sessions.get("incident")
+        turns = mine.turns.list("incident").items
+        assert [(turn.index, turn.message, turn.answer, turn.status) for turn in turns] == [
+            (0, "First?", "an answer", "ok"),
+            (1, "Second?", "an answer", "ok"),
+        ]
+        stored = mine.runs.get(run.id)
+        assert (stored.session_id, stored.status, stored.last_seq) == (session.id, "ok", len(run.events()) - 1)
+
+
+def test_a_later_kernel_adds_to_the_same_rows() -> None:
+    ask("First?")
+    ask("Second?")
+    with rows() as mine:
+        assert [turn.message for turn in mine.turns.list("incident").items] == ["First?", "Second?"]
+
+
+def test_a_store_that_is_away_is_a_note_and_is_caught_up_with_later(fleet_home: Path) -> None:
+    (fleet_home / "fleet.db").mkdir(parents=True)  # no database can be opened there
+    with (
+        model(react_step=[DONE, DONE], react_extract=saying("an answer")) as (_, lm),
+        fleet.Session("incident") as session,
+    ):
+        first = session.ask("First?", lm=lm)
+        assert first.answer == "an answer"
+        session._recording.wait()  # type: ignore[union-attr]
+        (fleet_home / "fleet.db").rmdir()
+        session.ask("Second?", lm=lm)
+    with rows() as mine:
+        assert [turn.message for turn in mine.turns.list("incident").items] == ["First?", "Second?"]
+        assert mine.runs.get(first.id).status == "ok"
+
+
+def test_a_new_name_is_a_new_name_there_too() -> None:
+    with model(react_step=[DONE], react_extract=saying()) as (_, lm), fleet.Session("incident") as session:
+        session.ask("First?", lm=lm)
+        session.rename("outage")
+    with rows() as mine:
+        assert [session.name for session in mine.sessions.list().items] == ["outage"]
+
+
+def test_deleting_a_session_deletes_its_files_logs_and_rows(fleet_home: Path) -> None:
+    run = ask("First?")
+    ask("Other?", name="other")
+    delete_session("incident")
+    assert not (fleet_home / "runs" / run.id).exists()
+    assert not list(fleet_home.glob("volumes/incident*"))
+    assert not list(fleet_home.glob("sessions/incident*"))
+    with rows() as mine:
+        assert [session.name for session in mine.sessions.list().items] == ["other"]
+        assert [one.task for one in mine.runs.list().items] == ["Other?"]
+    with fleet.Session("other") as session:
+        assert len(session.turns) == 1
