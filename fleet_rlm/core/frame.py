@@ -10,6 +10,7 @@ its level of recursion, `attrs` a JSON object.
 from __future__ import annotations
 
 import json
+import types
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.core.tree import SpanNode, Tree
@@ -43,33 +44,39 @@ DTYPES: dict[str, str] = {
     "error": "string",
     "attrs": "string",
 }
+AS_THEY_ARE = (
+    *("parent", "depth", "seq", "name", "status", "start", "end"),
+    *("input", "output", "code", "error_type", "error"),
+)
+SPENT = ("llm_calls", "tokens_in", "tokens_out", "tokens_cached", "cost_usd")
+UNKNOWN = types.SimpleNamespace(**dict.fromkeys(SPENT))
+_json = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
 def spans_frame(tree: Tree) -> pd.DataFrame:
     """One row per span in order of start; columns and dtypes as in `DTYPES`."""
     import pandas as pd  # 0.4 s: only who asks for a frame pays for it
 
-    rows = [_row(tree.run, span) for span in list(tree.spans.values())]  # a copy: a live run adds to it
-    columns = zip(*rows, strict=True) if rows else [[] for _ in DTYPES]
+    spans = list(tree.spans.values())  # a copy: a live run adds to it
+    columns = _columns(tree.run, spans)
     return pd.DataFrame(
         {
-            name: pd.to_datetime(pd.Series(values, dtype="Int64"), unit="us", utc=True).astype(TIME)
+            name: pd.to_datetime(pd.Series(columns[name], dtype="Int64"), unit="us", utc=True).astype(TIME)
             if dtype == TIME
-            else pd.array(list(values), dtype=dtype)
-            for (name, dtype), values in zip(DTYPES.items(), columns, strict=True)
+            else pd.array(columns[name], dtype=dtype)
+            for name, dtype in DTYPES.items()
         }
     )
 
 
-def _row(run: str, span: SpanNode) -> tuple[Any, ...]:
-    usage = span.usage
-    spent = (None,) * 5
-    if usage is not None:
-        spent = (usage.llm_calls, usage.tokens_in, usage.tokens_out, usage.tokens_cached, usage.cost_usd)  # type: ignore[assignment]
-    duration = None if span.end is None else (span.end - span.start) / 1e6
-    return (
-        *(run, span.id, span.parent, span.depth, span.seq, span.type, span.name, span.status),
-        *(span.start, span.end, duration, span.attrs.get("model"), *spent),
-        *(span.input, span.output, span.code, span.error_type, span.error),
-        json.dumps(span.attrs, sort_keys=True, default=str),
-    )
+def _columns(run: str, spans: list[SpanNode]) -> dict[str, list[Any]]:
+    """Column by column, for a row of its own per span would take as long as all the rest."""
+    usages = [span.usage or UNKNOWN for span in spans]
+    columns: dict[str, list[Any]] = {"run": [run] * len(spans), "span": [span.id for span in spans]}
+    columns |= {name: [getattr(span, name) for span in spans] for name in AS_THEY_ARE}
+    columns |= {name: [getattr(usage, name) for usage in usages] for name in SPENT}
+    columns["kind"] = [span.type for span in spans]
+    columns["duration_s"] = [None if span.end is None else (span.end - span.start) / 1e6 for span in spans]
+    columns["model"] = [span.attrs.get("model") for span in spans]
+    columns["attrs"] = [_json(span.attrs) for span in spans]
+    return columns
