@@ -66,7 +66,8 @@ def test_code_that_prints_a_gigabyte_is_cut_and_the_run_goes_on() -> None:
 
 
 def test_code_that_fills_memory_is_told_so_and_the_run_goes_on() -> None:
-    greedy = "hoard = []\nwhile True: hoard.append(bytearray(1 << 26))"
+    # Written memory first, then zeros that nothing has touched: the wall counts both, and writing 8 GB takes long.
+    greedy = "hoard = [bytearray(1 << 28)]\nwhile True: hoard.append(bytes(1 << 28))"
     with coded(greedy, "hoard = None\nSUBMIT(answer='done')") as (server, lm):
         run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
     assert run.answer == "done"
