@@ -93,3 +93,10 @@ def unload_ipython_extension(ip: Any) -> None:
     from fleet_rlm.notebook import extension
 
     extension.unload_ipython_extension(ip)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Where the Jupyter server finds our extension; it asks only where it is enabled."""
+    from fleet_rlm.server.app import FleetApp
+
+    return [{"module": "fleet_rlm", "app": FleetApp}]

@@ -120,6 +120,10 @@ class Kernels:
         """How many kernels of ours there are."""
         return len(self._own)
 
+    def is_own(self, held: Held) -> bool:
+        """Whether the session is in a kernel of ours, which has our models and no keys."""
+        return held.link.kernel_id in self._own
+
     def find(self, owner: Owner, session: str) -> Held | None:
         """The session, by id or name, if it is open in a kernel."""
         mine = [one for one in self._held if one.owner == owner]

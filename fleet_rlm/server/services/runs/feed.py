@@ -1,6 +1,6 @@
 """The events of one run as they arrive from its kernel: the latest of them in memory, and whoever waits for the next.
 
-A feed keeps lines as the run's log wrote them and reads nothing in them but how they begin. It keeps the last
+A feed keeps lines as the run's log wrote them and reads in them no more than how they begin, and the last one. It keeps the last
 `KEEP_BYTES`; what is older is in the run's file and in the store. Numbers are gap-free: a batch that does not follow
 is not taken, and whoever brought it asks the kernel for what lies between.
 """
@@ -11,6 +11,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from fleet_rlm.core.events import RunEnd, decode
 
 KEEP_BYTES = 2 << 20
 """Twenty busy sessions then hold 40 MB at most; at 500 bytes an event it is the last four thousand."""
@@ -52,6 +54,14 @@ class Feed:
         self._bytes = 0
         self._changed = asyncio.Event()
         self._latest: Batch | None = None
+
+    @property
+    def end(self) -> RunEnd | None:
+        """How the run ended; None while it goes on, and where it was cut."""
+        if not self.is_over or self.is_cut or not self._lines or not self._lines[-1].startswith(END):
+            return None
+        end = decode(self._lines[-1])
+        return end if isinstance(end, RunEnd) else None
 
     def take(self, batch: Batch) -> bool:
         """Add what is new in a batch; False where events between are missing, and nothing was added."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fleet_rlm.server.services.page import Page
+
 MESSAGE_CHARS = 100_000
 
 Mode = Literal["auto", "rlm_only", "tools_only", "direct"]
+Status = Literal["running", "ok", "exhausted", "stopped", "failed", "cut"]
 TraceMode = Literal["compact", "verbose", "off"]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Location = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -45,10 +49,10 @@ class RunOptions(Strict):
     timeout: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = None
     depth: Annotated[int, Field(ge=0, le=8)] | None = None
     batch_concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
-    context_paths: Annotated[list[Location], Field(max_length=64)] = []
+    context_paths: Annotated[tuple[Location, ...], Field(max_length=64)] = ()
     repo_url: Location | None = None
     repo_ref: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    docs: Annotated[list[Location], Field(max_length=64)] = []
+    docs: Annotated[tuple[Location, ...], Field(max_length=64)] = ()
     kernel_id: Id | None = None
 
     @model_validator(mode="after")
@@ -104,6 +108,29 @@ class ApproveRun(Strict):
     ask: Annotated[int, Field(ge=0)] | None = None
 
 
+class RunQuery(Strict):
+    """Which runs; `session` is an id or a name, `search` a part of the task."""
+
+    session: Name | None = None
+    status: Status | None = None
+    search: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 50
+    offset: Annotated[int, Field(ge=0, le=2**31)] = 0
+
+
+class EventQuery(Strict):
+    """Which events: from `since` on, at most `limit`."""
+
+    since: Annotated[int, Field(ge=0, le=2**53)] = 0
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000
+
+
+class Stopped(Strict):
+    """A run was asked to end."""
+
+    run: str
+
+
 class GiveFeedback(Strict):
     """A judgement of a run, or of one of its spans."""
 
@@ -146,7 +173,7 @@ class Run(Strict):
     id: str
     session: str | None
     parent_run: str | None
-    status: Literal["running", "ok", "exhausted", "stopped", "failed", "cut"]
+    status: Status
     task: str
     mode: str | None
     model: str | None
@@ -179,6 +206,15 @@ class Span(Strict):
     error: str | None
     usage: Usage | None
     attrs: dict[str, Any]
+
+
+class SpanPage(Page[Span]):
+    """The spans of a run."""
+
+    @classmethod
+    def whole(cls, spans: Sequence[Span]) -> SpanPage:
+        """All of them."""
+        return cls(items=list(spans), total=len(spans), offset=0, limit=len(spans), has_more=False)
 
 
 class EventPage(Strict):

@@ -52,9 +52,9 @@ class Recorder:
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._record())
 
-    async def finished(self) -> None:
-        """Wait until all is written, or given up."""
-        await asyncio.wait([self._task])
+    async def finished(self, timeout: float | None = None) -> None:
+        """Wait until all is written or given up, or for so many seconds."""
+        await asyncio.wait([self._task], timeout=timeout)
 
     async def _record(self) -> None:
         from fleet_rlm.sessions.store import StoreError, StoreUnavailable

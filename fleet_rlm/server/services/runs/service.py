@@ -24,7 +24,7 @@ import msgspec
 
 from fleet_rlm.core.events import decode
 from fleet_rlm.core.tree import SpanNode, Tree
-from fleet_rlm.server.services.errors import Conflict, NotFound, Refused, ServiceError, Unavailable
+from fleet_rlm.server.services.errors import Conflict, ModelUnavailable, NotFound, Refused, ServiceError, Unavailable
 from fleet_rlm.server.services.kernels.service import Held, Kernels
 from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.page import Page
@@ -47,12 +47,17 @@ from fleet_rlm.server.services.runs.record import Recorder
 
 if TYPE_CHECKING:
     from fleet_rlm.server.auth.identity import Identity
+    from fleet_rlm.server.services.lm.upstream import Models
     from fleet_rlm.sessions.store import Scope, Store
     from fleet_rlm.sessions.store.tables import Run as Row
 
 KEPT_S = 120.0
 """How long the latest events of a run that is over stay in memory; its kernel tells of it for half of that."""
 
+WRITTEN_S = 2.0
+"""How long to wait for the last rows of a run that has just ended."""
+
+ENGINE_OPTIONS = {"mode", "model", "sub_model", "budget", "timeout", "depth", "batch_concurrency"}
 OPTIONS = {"model": "lm", "sub_model": "sub_lm", "batch_concurrency": "concurrency"}
 """Names in a request that the engine calls otherwise."""
 
@@ -77,18 +82,21 @@ class RunService:
 
     Args:
         kernels: where they go on.
-        store: where they are kept.
+        store: gives where they are kept; called when that is first needed.
         base: the server's FLEET_HOME.
         allow: called with a kernel's id and the model calls that the run about to begin there may make.
+        models: those a kernel of ours may be told to use.
 
     Raises (every verb that names a run):
         NotFound: there is no such run for this identity.
         StoreError: the store cannot be used now.
     """
 
-    def __init__(self, kernels: Kernels, store: Store, base: Path, allow: Allow) -> None:
+    def __init__(self, kernels: Kernels, store: Callable[[], Store], base: Path, allow: Allow, models: Models) -> None:
         self._kernels = kernels
-        self._store = store
+        self._open_store = store
+        self._models = models
+        self._watching: dict[tuple[Owner, str], set[asyncio.Queue[tuple[str, int]]]] = {}
         self._base = base
         self._allow = allow
         self._live: dict[str, Live] = {}
@@ -111,22 +119,24 @@ class RunService:
         self._catch_up(owner)
         held = await self._kernels.open(owner, asked.session, asked.kernel_id)
         self._allow(held.link.kernel_id, asked.budget)
-        told = asked.model_dump(include={"mode", "model", "sub_model", "budget", "timeout", "depth"})
-        told |= {"batch_concurrency": asked.batch_concurrency}
+        told = asked.model_dump(include=ENGINE_OPTIONS)
         return await self._begun(
             held,
             "start",
             message=asked.message,
-            options=_for_engine(told),
-            paths=asked.context_paths,
-            docs=asked.docs,
+            options=self._for_engine(held, told),
+            paths=list(asked.context_paths),
+            docs=list(asked.docs),
             repo_url=asked.repo_url,
             repo_ref=asked.repo_ref,
         )
 
     async def get(self, identity: Identity, run: str) -> Run:
         """One run."""
-        return _run(await self._row(identity, run), self._live.get(run))
+        live = await self._owned(identity, run)
+        if live is not None and live.feed.is_over:
+            await live.recorder.finished(timeout=WRITTEN_S)  # it is about to have the figures too
+        return _run(await self._row(identity, run), live)
 
     async def list(
         self,
@@ -139,14 +149,9 @@ class RunService:
         offset: int = 0,
     ) -> Page[Run]:
         """Runs, the latest first; `session` is an id or a name, `search` a part of the task."""
-        from fleet_rlm.sessions.store import NotFound as NoSuchRow
-
         scope = await self._scope(identity)
         if session is not None:
-            try:
-                session = (await scope.sessions.aget(session)).id
-            except NoSuchRow:
-                raise NotFound("session", session) from None
+            session = await self._session_id(identity, session)
         page = await scope.runs.alist(session_id=session, status=status, search=search, limit=limit, offset=offset)
         items = [_run(row, self._live.get(row.id)) for row in page.items]
         return Page(items=items, total=page.total, offset=offset, limit=limit, has_more=page.has_more)
@@ -184,7 +189,7 @@ class RunService:
     async def page(self, identity: Identity, run: str, since: int = 0, limit: int = 1_000) -> EventPage:
         """Up to `limit` events from `since` on, without waiting for more."""
         lines: list[bytes] = []
-        async with aclosing(self._past(identity, run, since)) as past:
+        async with aclosing(self.written(identity, run, since)) as past:
             async for batch in past:
                 lines += batch.lines
                 if len(lines) >= limit:
@@ -197,6 +202,12 @@ class RunService:
         )
         events = [msgspec.json.decode(line) for line in lines]
         return EventPage(run=run, since=since, next=following, ended=ended, events=events)
+
+    async def written(self, identity: Identity, run: str, since: int = 0) -> AsyncGenerator[Batch]:
+        """The events that there are from `since` on, without waiting for more."""
+        async with aclosing(self._past(identity, run, since)) as past:
+            async for batch in past:
+                yield batch
 
     async def stop(self, identity: Identity, run: str) -> None:
         """Ask a run to end now; its last events follow. Raises Conflict: it is not going on."""
@@ -211,18 +222,39 @@ class RunService:
         live = self._live.pop(run, None)
         if live is not None:
             await live.recorder.finished()
-        return await self._begun(held, "resume", run=run, changes=_for_engine(asked.model_dump()))
+        return await self._begun(held, "resume", run=run, changes=self._for_engine(held, asked.model_dump()))
 
     async def branch(self, identity: Identity, run: str, asked: BranchRun) -> Started:
         """Another run from one of its spans on. Raises as `start`."""
         _, held = await self._session_of(identity, run)
         self._allow(held.link.kernel_id, asked.budget)
-        changes = _for_engine(asked.model_dump(exclude={"span"}))
+        changes = self._for_engine(held, asked.model_dump(exclude={"span"}))
         return await self._begun(held, "branch", run=run, span=asked.span, changes=changes)
 
     async def approve(self, identity: Identity, run: str, asked: ApproveRun) -> None:
         """Answer what a run asks. Raises Conflict: it asks nothing."""
         await self._working(identity, run, "approve", answer=asked.answer, ask=asked.ask)
+
+    async def begun_in(self, identity: Identity, session: str) -> AsyncGenerator[tuple[str, int]]:
+        """Runs of a session as they begin, and the number of the first event to come of each, first the one going on.
+
+        Never ends by itself. Raises NotFound: there is no such session for this identity.
+        """
+        owner = Owner.of(identity)
+        held = self._kernels.find(owner, session)
+        key = owner, held.session if held is not None else await self._session_id(identity, session)
+        starts: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self._watching.setdefault(key, set()).add(starts)
+        try:
+            for live in self._live.values():
+                if (live.held.owner, live.held.session) == key and not live.feed.is_over:
+                    starts.put_nowait((live.feed.run, 0))
+            while True:
+                yield await starts.get()
+        finally:
+            self._watching[key].discard(starts)
+            if not self._watching[key]:
+                del self._watching[key]
 
     async def command(self, identity: Identity, session: str, command: str, args: dict[str, Any]) -> Any:
         """Carry out a command of a session, such as `list_documents`. Raises as `start`, and Refused: there is none."""
@@ -287,11 +319,25 @@ class RunService:
         """How many runs go on."""
         return sum(not live.feed.is_over for live in self._live.values())
 
+    def _for_engine(self, held: Held, told: dict[str, Any]) -> dict[str, Any]:
+        """What was given, by the engine's names, models by those a kernel of ours knows them by."""
+        given = {OPTIONS.get(name, name): value for name, value in told.items() if value is not None}
+        for option in ("lm", "sub_lm"):
+            if option in given and self._kernels.is_own(held):
+                name = self._models.in_kernel(given[option])
+                if name is None:
+                    there_are = ", ".join(self._models.known) or "none but the stand-in, fleet/offline"
+                    raise ModelUnavailable(f"this server has no model {given[option]!r}; there are: {there_are}")
+                given[option] = name
+        return given
+
     def _begin(self, held: Held, run: str, first: int) -> Live:
         feed = Feed(run, first)
-        scope = self._store.scoped(held.owner.account())
+        scope = self._open_store().scoped(held.owner.account())
         history = History(run, held.home / "runs" / run, scope)
         live = self._live[run] = Live(held, feed, Recorder(feed, history, scope, held.session, held.name))
+        for watching in self._watching.get((held.owner, held.session), ()):
+            watching.put_nowait((run, first))
         return live
 
     async def _begun(self, held: Held, verb: str, **args: Any) -> Started:
@@ -314,7 +360,7 @@ class RunService:
 
     async def _cut(self, live: Live) -> None:
         history = History(
-            live.feed.run, live.held.home / "runs" / live.feed.run, self._store.scoped(live.held.owner.account())
+            live.feed.run, live.held.home / "runs" / live.feed.run, self._open_store().scoped(live.held.owner.account())
         )
         try:
             while (batch := await history.read(live.feed.next)).lines:
@@ -369,6 +415,14 @@ class RunService:
         except NoSuchRow:
             raise NotFound("run", run) from None
 
+    async def _session_id(self, identity: Identity, session: str) -> str:
+        from fleet_rlm.sessions.store import NotFound as NoSuchRow
+
+        try:
+            return (await (await self._scope(identity)).sessions.aget(session)).id
+        except NoSuchRow:
+            raise NotFound("session", session) from None
+
     async def _session_of(self, identity: Identity, run: str) -> tuple[Row, Held]:
         row = await self._row(identity, run)
         live = self._live.get(run)
@@ -387,7 +441,7 @@ class RunService:
     async def _scope(self, identity: Identity) -> Scope:
         owner = Owner.of(identity)
         await asyncio.shield(self._catch_up(owner))
-        return self._store.scoped(owner.account())
+        return self._open_store().scoped(owner.account())
 
     def _catch_up(self, owner: Owner) -> asyncio.Task[None]:
         """Read into the store, once, what kernels wrote while no server looked."""
@@ -399,7 +453,7 @@ class RunService:
         from fleet_rlm.sessions.store import StoreError, acatch_up
 
         try:
-            caught = await acatch_up(self._store.scoped(owner.account()), owner.home(self._base))
+            caught = await acatch_up(self._open_store().scoped(owner.account()), owner.home(self._base))
         except StoreError as fault:  # whoever needs the store is told so by the store
             logger.warning("what earlier kernels wrote is not in the store: %s", fault)
             self._caught_up.pop(owner, None)
@@ -420,11 +474,6 @@ async def _answer(held: Held, verb: str, **args: Any) -> Any:
         raise Unavailable(f"the kernel of session {held.name!r} does not answer; stop its runs, or close it") from None
 
 
-def _for_engine(told: dict[str, Any]) -> dict[str, Any]:
-    """What was given, by the engine's names."""
-    return {OPTIONS.get(name, name): value for name, value in told.items() if value is not None}
-
-
 def _apply(tree: Tree, batch: Batch) -> None:
     for line in batch.lines:
         tree.apply(decode(line))
@@ -441,8 +490,13 @@ def _run(row: Row, live: Live | None) -> Run:
         elif live.feed.is_cut:
             status = "cut"
     plain = ("id", "parent_run", "task", "mode", "model", "sub_model", "offline", "answer", "error_type", "error")
+    shown = {name: getattr(row, name) for name in plain}
+    end = live.feed.end if live is not None else None
+    if end is not None and status == "running":  # the row lags, or the store is away
+        status = end.status
+        shown |= {"answer": end.answer, "error_type": end.error_type, "error": end.error}
     return Run(
-        **{name: getattr(row, name) for name in plain},
+        **shown,
         session=row.session_id,
         status=status,  # type: ignore[arg-type]
         usage=usage,

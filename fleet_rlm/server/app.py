@@ -1,0 +1,97 @@
+"""FleetApp: the extension as the Jupyter server loads it; installing the wheel enables it.
+
+Loading checks before it serves: a deployment that must not run as it is set up stops the server, a route that forgot to
+say who may use it is not loaded. What takes long to import is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from traitlets import Float, Int, Unicode
+from traitlets.config import Config
+
+from fleet_rlm.server.auth import check_routes, configure, enforce
+from fleet_rlm.server.base import HOUSE
+from fleet_rlm.server.routes import PUBLIC, ROUTES
+from fleet_rlm.server.services.house import House, Limits
+from fleet_rlm.server.services.kernels.service import Rules
+
+
+class FleetApp(ExtensionApp):
+    """Runs of fleet-rlm over REST and WebSockets, below `{base_url}fleet`."""
+
+    name = "fleet_rlm"
+    load_other_extensions = True
+
+    kernel_name = Unicode(Rules.kernel_name, help="The kernelspec in which sessions of the server run.").tag(
+        config=True
+    )
+    max_kernels = Int(Rules.most, min=1, help="Kernels of its own that the server starts at most.").tag(config=True)
+    max_kernels_per_user = Int(Rules.most_of_one, min=1, help="The same, for one user.").tag(config=True)
+    kernel_idle_s = Float(
+        Rules.idle_s, min=0, help="Seconds after its last question at which a session's kernel ends; 0 keeps it."
+    ).tag(config=True)
+    run_lm_calls = Int(
+        None, allow_none=True, min=1, help="Model calls one run may make through the gateway, whatever it asks for."
+    ).tag(config=True)
+    run_lm_tokens = Int(None, allow_none=True, min=1, help="Tokens one run may use through the gateway.").tag(
+        config=True
+    )
+
+    house: House
+
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        super()._link_jupyter_server_extension(serverapp)
+        chosen = Config()
+        configure(chosen)
+        serverapp.update_config(chosen)
+
+    def initialize_settings(self) -> None:
+        """Make the services."""
+        rules = Rules(
+            kernel_name=self.kernel_name,
+            most=self.max_kernels,
+            most_of_one=self.max_kernels_per_user,
+            idle_s=self.kernel_idle_s,
+        )
+        limits = Limits(rules=rules, lm_calls=self.run_lm_calls, lm_tokens=self.run_lm_tokens)
+        assert self.serverapp is not None
+        self.house = House(self.serverapp.kernel_manager, limits)
+        self.settings[HOUSE] = self.house
+
+    def initialize_handlers(self) -> None:
+        """Check the deployment and the routes, then serve them.
+
+        Raises:
+            SystemExit: the deployment is unsafe.
+            UnguardedRoutes: a route would let anybody in.
+        """
+        assert self.serverapp is not None
+        enforce(self.serverapp)
+        check_routes(ROUTES, PUBLIC)
+        self.handlers.extend(ROUTES)
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """The server listens, so its address is known; the store is loaded while nobody waits for it yet."""
+        self.house.gateway.address = _loopback(serverapp) + "fleet/api/v1/lm"
+        await asyncio.to_thread(importlib.import_module, "fleet_rlm.sessions.store")
+
+    async def stop_extension(self) -> None:
+        """Let runs save what they have, end our kernels, and write what they told."""
+        if hasattr(self, "house"):
+            await self.house.close()
+
+
+def _loopback(serverapp: ServerApp) -> str:
+    """Where kernels on this machine reach the server."""
+    host = "127.0.0.1" if serverapp.ip in ("", "*", "0.0.0.0", "::") else serverapp.ip
+    host = f"[{host}]" if ":" in host else host
+    scheme = "https" if serverapp.certfile else "http"
+    return f"{scheme}://{host}:{serverapp.port}{serverapp.base_url}"
+
+
+main = launch_new_instance = FleetApp.launch_instance

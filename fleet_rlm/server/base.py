@@ -1,0 +1,148 @@
+"""What every REST handler of ours has: the services, a checked body, JSON answers, and errors that say what to do.
+
+An error is `{"code": ..., "message": ...}` with the status that fits: of a service by its own, of the store by its
+kind, a body that is not as the model wants it 422 with the places. What nobody foresaw is 500 and says nothing of
+itself; the log has it, under the request's id, which every answer carries in `X-Request-Id`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from fleet_rlm.core.errors import FleetError, UserError
+from fleet_rlm.server.auth.guard import FleetHandler
+from fleet_rlm.server.auth.refused import RefusedRequest
+from fleet_rlm.server.services.errors import Refused, ServiceError
+
+if TYPE_CHECKING:
+    from fleet_rlm.server.services.house import House
+
+M = TypeVar("M", bound=BaseModel)
+
+HOUSE = "fleet_house"
+"""Of the web application: the services behind all handlers."""
+
+BODY_BYTES = 1 << 20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+_STORE: dict[str, tuple[int, str]] = {
+    "NotFound": (404, "not_found"),
+    "NameTaken": (409, "name_taken"),
+    "RevisionConflict": (409, "conflict"),
+    "LeaseLost": (409, "conflict"),
+    "NotAdmitted": (403, "tenant_forbidden"),
+    "QuotaExceeded": (429, "quota_exceeded"),
+    "StoreUnavailable": (503, "store_unavailable"),
+}
+"""Errors of the store by name: importing it means importing SQLAlchemy."""
+
+
+def told(error: BaseException) -> tuple[int, str, str] | None:
+    """Status, code and sentence of an error that is meant for whoever asked; None for one that is a fault of ours."""
+    if isinstance(error, ServiceError):
+        return (error.status, error.code, str(error)) if error.status < 500 or type(error) is not ServiceError else None
+    if isinstance(error, ValidationError):
+        return 422, "invalid_request", faults(error)
+    if isinstance(error, FleetError):
+        for kind in type(error).__mro__:
+            if kind.__name__ in _STORE and kind.__module__.startswith("fleet_rlm.sessions.store"):
+                return (*_STORE[kind.__name__], str(error))
+        return (400, "bad_request", str(error)) if isinstance(error, UserError) else None
+    return None
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with a body, by place; what was sent is not repeated."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in found[:20])
+
+
+class Handler(FleetHandler):
+    """A REST handler; mark each verb with `authorized`."""
+
+    @property
+    def house(self) -> House:
+        """The services."""
+        house: House = self.settings[HOUSE]
+        return house
+
+    async def prepare(self, **options: Any) -> None:
+        """Give the request its id, then find out who asks."""
+        given = self.request.headers.get("X-Request-Id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self.set_header("X-Request-Id", self.request_id)
+        await super().prepare(**options)
+
+    def read(self, model: type[M]) -> M:
+        """The body as the model.
+
+        Raises:
+            Refused: it is too large.
+            ValidationError: it is not what the model wants.
+        """
+        if len(self.request.body) > BODY_BYTES:
+            raise Refused(f"the body has {len(self.request.body):,} bytes, more than {BODY_BYTES:,}")
+        return model.model_validate_json(self.request.body or b"{}")
+
+    def query(self, model: type[M]) -> M:
+        """The query arguments as the model; one that it does not know is refused.
+
+        Raises:
+            ValidationError: they are not what the model wants.
+            Refused: one is given twice, or is no text.
+        """
+        given: dict[str, str] = {}
+        for name, values in self.request.query_arguments.items():
+            if name == "token":  # the server's own, where it reads tokens from addresses
+                continue
+            try:
+                given[name] = values[-1].decode()
+            except UnicodeDecodeError:
+                raise Refused(f"the argument {name!r} is no text") from None
+            if len(values) > 1:
+                raise Refused(f"the argument {name!r} is given more than once")
+        return model.model_validate(given)
+
+    def answer(self, model: BaseModel, status: int = 200) -> None:
+        """Finish with a model as JSON."""
+        self.set_status(status)
+        self.finish(model.model_dump_json())
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """Every error as `{"code", "message"}`."""
+        error = (details.get("exc_info") or (None, None))[1]
+        if isinstance(error, RefusedRequest):
+            super().write_error(status_code, **details)
+            return
+        known = told(error) if error is not None else None
+        if known is not None:
+            status, code, message = known
+            self.set_status(status)
+        else:
+            reason = getattr(error, "log_message", None)
+            code, message = _plain(status_code), reason or f"something failed here; request {self.request_id}"
+        if self.get_status() == 503:
+            self.set_header("Retry-After", "2")
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"code": code, "message": message}))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """What was told to whoever asked needs no trace in the log."""
+        known = told(value) if value is not None else None
+        if known is None:
+            super().log_exception(typ, value, tb)
+        else:
+            self.log.info("%s %s: %s", self.request.method, self.request.path, known[1])
+
+
+def _plain(status: int) -> str:
+    names = {400: "bad_request", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed"}
+    return names.get(status, "internal_error" if status >= 500 else "bad_request")

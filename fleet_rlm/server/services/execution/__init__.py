@@ -1,0 +1,1 @@
+"""The two WebSockets: `/ws/execution` to drive runs and `/ws/execution/events` to watch them."""

@@ -1,0 +1,225 @@
+"""The sockets. What a client says is read at once, whatever goes on: each thing it asks is a task of its own.
+
+Runs do not end with the connection they were begun on; whoever comes back watches them from where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from fleet_rlm.server.auth.authorizer import authorized
+from fleet_rlm.server.auth.credentials import TICKET
+from fleet_rlm.server.auth.guard import FleetSocket
+from fleet_rlm.server.base import HOUSE, faults, told
+from fleet_rlm.server.services.errors import ServiceError
+from fleet_rlm.server.services.execution import messages
+from fleet_rlm.server.services.execution.messages import Approve, Cancel, Command, Message, frame
+from fleet_rlm.server.services.execution.pump import Gone, pump, send
+from fleet_rlm.server.services.runs.models import Id, Name, Strict, TraceMode
+
+if TYPE_CHECKING:
+    from fleet_rlm.server.services.runs.service import RunService
+
+MESSAGE_BYTES = 512 << 10
+TASKS = 32
+"""Things one client may have under way."""
+
+TOO_MUCH, BAD_QUERY, NOT_FOUND, FAULT = 1008, 4400, 4404, 1011
+
+
+class Socket(FleetSocket):
+    """A WebSocket with tasks that end with it."""
+
+    def initialize(self) -> None:
+        """No task yet."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def runs(self) -> RunService:
+        """The service."""
+        runs: RunService = self.settings[HOUSE].runs
+        return runs
+
+    @property
+    def max_message_size(self) -> int:
+        """A larger message closes the connection with 1009."""
+        return MESSAGE_BYTES
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        """None: events are small and many, and compressing each costs more than it saves on the way."""
+        return None
+
+    def begin(self, work: Coroutine[Any, Any, None], identity: str | None = None) -> None:
+        """Do something meanwhile; what goes wrong is told to the client under the id of what it asked."""
+        if len(self._tasks) >= TASKS:
+            work.close()
+            self.close(TOO_MUCH, "too much at once")
+            return
+        task = asyncio.ensure_future(self._told(work, identity))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _told(self, work: Coroutine[Any, Any, None], identity: str | None) -> None:
+        try:
+            try:
+                await work
+            except Gone:
+                return
+            except Exception as error:  # a fault of ours is told as one, and logged
+                known = told(error)
+                if known is None:
+                    self.log.error("%s failed", self.request.path, exc_info=error)
+                _, code, message = known or (500, "internal_error", "something failed here")
+                await send(self, frame("error", id=identity, code=code, message=message))
+        except Gone:
+            return
+
+    def on_close(self) -> None:
+        """Nobody listens any more."""
+        for task in self._tasks:
+            task.cancel()
+        super().on_close()
+
+
+class Drive(Socket):
+    """`/ws/execution`: ask, cancel, command, approve, and be told the events of what was asked here."""
+
+    def initialize(self) -> None:
+        """No run yet."""
+        super().initialize()
+        self._begun: set[str] = set()
+        self._starting: set[asyncio.Event] = set()
+
+    @authorized("execute", "fleet.runs")
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Open it."""
+        await super().get(*args, **kwargs)
+
+    def on_message(self, text: str | bytes) -> None:
+        """Something was said; it is done in a task, so that what is said next is heard at once."""
+        try:
+            said = messages.heard(text)
+        except ValidationError as error:
+            self.begin(self._misunderstood(text, error))
+            return
+        match said:
+            case Message():
+                self.begin(self._answer(said), said.id)
+            case Cancel():
+                self.begin(self._cancel(said), said.id)
+            case Command():
+                self.begin(self._command(said), said.id)
+            case Approve():
+                self.begin(self._approve(said), said.id)
+
+    async def _answer(self, said: Message) -> None:
+        cancelled = asyncio.Event()
+        self._starting.add(cancelled)
+        try:
+            started = await self.runs.start(self.identity, said.asked())
+        finally:
+            self._starting.discard(cancelled)
+        self._begun.add(started.run)
+        if cancelled.is_set():
+            await self.runs.stop(self.identity, started.run)
+        try:
+            await send(self, messages.accepted(said.id, started))
+            await pump(self, self.runs, self.identity, started.run, started.next, said.trace_mode)
+        finally:
+            self._begun.discard(started.run)
+
+    async def _cancel(self, said: Cancel) -> None:
+        for starting in self._starting if said.run is None else ():
+            starting.set()
+        for run in [said.run] if said.run is not None else list(self._begun):
+            await self.runs.stop(self.identity, run)
+        await send(self, frame("done", id=said.id))
+
+    async def _command(self, said: Command) -> None:
+        result = await self.runs.command(self.identity, said.session_id, said.command, said.args)
+        await send(self, frame("command_result", id=said.id, command=said.command, result=result))
+
+    async def _approve(self, said: Approve) -> None:
+        from fleet_rlm.server.services.runs.models import ApproveRun
+
+        await self.runs.approve(self.identity, said.run, ApproveRun(answer=said.answer, ask=said.ask))
+        await send(self, frame("done", id=said.id))
+
+    async def _misunderstood(self, text: str | bytes, error: ValidationError) -> None:
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError):
+            given = None
+        identity, code, message = None, "invalid_message", faults(error)
+        if isinstance(given, dict):
+            identity = given["id"] if isinstance(given.get("id"), str) and len(given["id"]) <= 64 else None
+            claimed = sorted(messages.IDENTITY_FIELDS & given.keys())
+            if claimed:
+                code = "unsupported_identity_fields"
+                message = f"leave out {', '.join(claimed)}: who you are, the connection says"
+        await send(self, frame("error", id=identity, code=code, message=message))
+
+
+class WatchQuery(Strict):
+    """What to watch: one run from event `since` on, or every run of a session (by id or name) from now on.
+
+    With both it begins with that run, and goes on with the session's later ones.
+    """
+
+    run: Id | None = None
+    session: Name | None = None
+    since: Annotated[int, Field(ge=0, le=2**53)] = 0
+    trace: TraceMode = "verbose"
+
+
+class Watch(Socket):
+    """`/ws/execution/events`: what was, then what comes, without gap or duplicate across connections."""
+
+    @authorized("read", "fleet.runs")
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Open it."""
+        await super().get(*args, **kwargs)
+
+    def open(self, *args: Any, **kwargs: Any) -> None:
+        """Begin to tell."""
+        super().open(*args, **kwargs)
+        given = {name: values[-1] for name, values in self.request.query_arguments.items()}
+        for name in (TICKET, "token"):
+            given.pop(name, None)
+        try:
+            asked = WatchQuery.model_validate({name: value.decode() for name, value in given.items()})
+        except (ValidationError, UnicodeDecodeError):
+            self.close(BAD_QUERY, "watch ?run= or ?session=, and ?since=")
+            return
+        if asked.run is None and asked.session is None:
+            self.close(BAD_QUERY, "say what to watch: ?run= or ?session=")
+        else:
+            self.begin(self._watch(asked))
+
+    def on_message(self, text: str | bytes) -> None:
+        """Nothing is to be said here."""
+        self.close(TOO_MUCH, "this connection only tells; ask on /ws/execution")
+
+    async def _watch(self, asked: WatchQuery) -> None:
+        try:
+            if asked.run is not None:
+                await pump(self, self.runs, self.identity, asked.run, asked.since, asked.trace)
+            if asked.session is not None:
+                async for run, first in self.runs.begun_in(self.identity, asked.session):
+                    if run != asked.run:
+                        await pump(self, self.runs, self.identity, run, first, asked.trace)
+        except ServiceError as error:
+            self.close(NOT_FOUND if error.status == 404 else FAULT, str(error)[:100])
+            raise Gone from error
+        self.close(1000, "the run is over")
+
+
+ROUTES: list[tuple[str, type[Any]]] = [
+    (r"/fleet/api/v1/ws/execution", Drive),
+    (r"/fleet/api/v1/ws/execution/events", Watch),
+]

@@ -1,0 +1,81 @@
+"""A pump: moves the events of one run to one client, as fast as the client takes them and no faster.
+
+It holds nothing: it takes what there is after what it sent last, so a client that lags gets larger frames and not a
+longer queue. One whose connection takes nothing for `SLOW_S` is closed with 1013 ("try again later") and goes on where
+it was with `?since=`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from fleet_rlm.core.events import decode
+from fleet_rlm.server.services.execution import messages
+from fleet_rlm.server.services.runs.feed import END, Batch
+from fleet_rlm.server.services.runs.models import TraceMode
+
+if TYPE_CHECKING:
+    from fleet_rlm.server.auth.identity import Identity
+    from fleet_rlm.server.services.runs.service import RunService
+
+SLOW_S = 10.0
+TRY_AGAIN = 1013
+
+
+class Gone(Exception):
+    """The client is not there any more, or was closed because it is too slow."""
+
+
+async def send(socket: WebSocketHandler, text: str | bytes, where: str = "") -> None:
+    """Send one frame and wait until the connection has taken it.
+
+    Raises:
+        Gone: it cannot, or does not in time; it is closed then.
+    """
+    try:
+        written = asyncio.ensure_future(socket.write_message(text))
+    except WebSocketClosedError:
+        raise Gone from None
+    done, _ = await asyncio.wait({written}, timeout=SLOW_S)
+    if not done:
+        written.add_done_callback(lambda late: late.cancelled() or late.exception())
+        socket.close(TRY_AGAIN, f"too slow; go on with {where}" if where else "too slow")
+        raise Gone
+    if written.cancelled() or written.exception() is not None:
+        raise Gone
+
+
+async def pump(
+    socket: WebSocketHandler, runs: RunService, identity: Identity, run: str, since: int, trace: TraceMode = "verbose"
+) -> None:
+    """Send a run's events from `since` on, and how it ended.
+
+    Raises:
+        Gone: the client is.
+        NotFound: there is no such run for this identity.
+    """
+    place, status = since, ""
+    async with aclosing(runs.events(identity, run, since)) as batches:
+        async for batch in batches:
+            await send(socket, _encoded(batch, trace), f"since={place}")
+            place = batch.next
+            if batch.lines[-1].startswith(END):
+                status = decode(batch.lines[-1]).status  # type: ignore[attr-defined]
+    if not status:
+        status = (await runs.get(identity, run)).status
+    await send(socket, messages.frame("ended", run=run, status=status, next=place), f"since={place}")
+
+
+_latest: tuple[Batch, TraceMode, bytes] | None = None
+
+
+def _encoded(batch: Batch, trace: TraceMode) -> bytes:
+    """The frame of a batch, once for all who are at the same place: a feed gives them the same batch."""
+    global _latest
+    if _latest is None or _latest[0] is not batch or _latest[1] != trace:
+        _latest = batch, trace, messages.events(batch, trace)
+    return _latest[2]

@@ -1,0 +1,80 @@
+"""House: all services of one server, made once and closed in order; what handlers find everything by."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_rlm.core.settings import Settings
+from fleet_rlm.server.services.kernels.service import Kernels, Rules
+from fleet_rlm.server.services.lm.grants import Grants
+from fleet_rlm.server.services.lm.service import Gateway
+from fleet_rlm.server.services.lm.upstream import models_of
+from fleet_rlm.server.services.runs.service import RunService
+
+if TYPE_CHECKING:
+    from fleet_rlm.sessions.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What an administrator allows.
+
+    Attributes:
+        rules: for kernels.
+        lm_calls, lm_tokens: the most one run may be given at the gateway; None is no limit.
+    """
+
+    rules: Rules
+    lm_calls: int | None
+    lm_tokens: int | None
+
+
+class House:
+    """The services of one server.
+
+    Args:
+        manager: the Jupyter server's kernel manager.
+        environ: the environment; the process's own by default.
+
+    Attributes:
+        settings: those of the environment.
+        gateway, kernels, runs: the services.
+
+    Raises:
+        UserError: a variable cannot be used.
+    """
+
+    def __init__(self, manager: Any, limits: Limits, environ: Mapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        self.settings = Settings.from_environ(environ)
+        self.gateway = Gateway(models_of(environ), Grants(limits.lm_calls, limits.lm_tokens))
+        base: Path = self.settings.home
+        self.kernels = Kernels(
+            manager,
+            base=base,
+            environ=environ,
+            rules=limits.rules,
+            model_for=self.gateway.environment,
+            forget=self.gateway.grants.revoke,
+        )
+        self.runs = RunService(self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models)
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The store; loaded when it is first used, because SQLAlchemy takes more than half a second."""
+        from fleet_rlm.sessions.store import open_store
+
+        return open_store(settings=self.settings)
+
+    async def close(self) -> None:
+        """End the kernels, then write what they told, then let go of everything."""
+        await self.kernels.close()
+        await self.runs.close()
+        await self.gateway.close()
+        if "store" in self.__dict__:
+            await self.store.aclose()

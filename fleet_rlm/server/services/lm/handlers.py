@@ -1,0 +1,112 @@
+"""The gateway's routes. Whoever calls is a kernel, known by its own token; people's sign-ins do not count here.
+
+Errors have OpenAI's form, because OpenAI's clients read them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from jupyter_server import CallContext
+from jupyter_server.auth.decorator import allow_unauthenticated
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
+
+from fleet_rlm.server.base import Handler, told
+from fleet_rlm.server.services.lm.grants import BadToken, Grant
+
+
+class KernelHandler(Handler):
+    """A handler for kernels. Its verbs are public to the server's identity provider and closed by `grant`."""
+
+    _track_activity = False
+    _task: asyncio.Task[Any] | None = None
+
+    async def prepare(self, **_: Any) -> None:
+        """Ask nobody who it is: to the identity provider a kernel's token is a stranger's."""
+        CallContext.set(CallContext.JUPYTER_HANDLER, self)
+        self.request_id = self.request.headers.get("X-Request-Id", "-")[:64]
+        self.current_user = self._jupyter_current_user = None
+        if not self.check_host():
+            raise HTTPError(403)
+
+    def check_xsrf_cookie(self) -> None:
+        """No browser sends the token by itself."""
+
+    def set_default_headers(self) -> None:
+        """No page of any origin is answered."""
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+
+    @property
+    def grant(self) -> Grant:
+        """The account of the kernel that calls.
+
+        Raises:
+            BadToken: it shows no token of a running kernel.
+        """
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise BadToken("send the kernel's token in the Authorization header")
+        return self.house.gateway.grants.find(token.strip())
+
+    def on_connection_close(self) -> None:
+        """A kernel that hangs up wants no answer any more, and the provider need not finish it."""
+        if self._task is not None:
+            self._task.cancel()
+        super().on_connection_close()
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """As OpenAI would write it."""
+        error = (details.get("exc_info") or (None, None))[1]
+        known = told(error) if error is not None else None
+        status, code, message = known or (status_code, "internal_error", "something failed in the gateway")
+        self.set_status(status)
+        if status == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        self.finish(json.dumps({"error": {"message": message, "type": code, "code": code, "param": None}}))
+
+
+class ChatCompletions(KernelHandler):
+    """Chat completions, whole or streamed."""
+
+    @allow_unauthenticated
+    async def post(self) -> None:
+        """Pass one on."""
+        self._task = asyncio.current_task()
+        async with self.house.gateway.chat(self.grant, self.request.body) as passed:
+            self.set_status(passed.status)
+            self.set_header("Content-Type", passed.content_type)
+            if passed.retry_after is not None:
+                self.set_header("Retry-After", passed.retry_after)
+            try:
+                async for piece in passed.body:
+                    self.write(piece)
+                    if passed.content_type.startswith("text/event-stream"):
+                        await self.flush()
+            except StreamClosedError:
+                return
+        self.finish(set_content_type=passed.content_type)
+
+
+class ModelsList(KernelHandler):
+    """The models a kernel may call."""
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        """List them."""
+        self.grant  # noqa: B018 - raises where there is none
+        names = self.house.gateway.models.known
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "fleet"} for name in names]
+        self.finish(json.dumps({"object": "list", "data": listed}))
+
+
+ROUTES: list[tuple[str, type[Any]]] = [
+    (r"/fleet/api/v1/lm/chat/completions", ChatCompletions),
+    (r"/fleet/api/v1/lm/models", ModelsList),
+]
+
+PUBLIC = frozenset(pattern for pattern, _ in ROUTES)
+"""Open to everybody as far as the server's identity provider is asked; closed by a kernel's token."""

@@ -1,0 +1,194 @@
+"""Gateway: passes a kernel's model call on to the provider, with the server's key and within the kernel's grant.
+
+The body goes on as it came, but for the model's name; what comes back goes back as it comes. Of both only the counts of
+tokens are looked at, and nothing of either is logged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from fleet_rlm.server.services.errors import Refused, ServiceError
+from fleet_rlm.server.services.lm.grants import Grant, Grants
+from fleet_rlm.server.services.lm.upstream import Models, Upstream
+from fleet_rlm.server.services.owner import Owner
+
+BODY_BYTES = 32 << 20
+TIMEOUT = httpx.Timeout(600.0, connect=10.0)
+CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+SEEN_BYTES = 4 << 20
+"""How much of an answer is kept to find its usage in."""
+
+
+class NoSuchModel(ServiceError):
+    """The model is not among those of this server."""
+
+    status, code = 404, "model_not_found"
+
+
+class UpstreamFailed(ServiceError):
+    """The provider cannot be reached."""
+
+    status, code = 502, "provider_unavailable"
+
+
+class UpstreamRefused(ServiceError):
+    """The provider does not accept the server's key; what it says of the key is not passed on."""
+
+    status, code = 401, "provider_refused"
+
+
+@dataclass
+class Passed:
+    """An answer on its way: its status and type, and its body as it comes."""
+
+    status: int
+    content_type: str
+    body: AsyncIterator[bytes]
+    retry_after: str | None
+
+
+class Gateway:
+    """Calls models for kernels.
+
+    Args:
+        models: those of this server.
+        grants: who may call, and how much.
+    """
+
+    def __init__(self, models: Models, grants: Grants) -> None:
+        self.models = models
+        self.grants = grants
+        self.address = ""
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=CONNECTIONS, follow_redirects=False, trust_env=True)
+
+    def environment(self, kernel_id: str, owner: Owner) -> dict[str, str]:
+        """The variables by which a new kernel finds its models."""
+        if self.models.main is None:
+            return {"FLEET_LM": "fleet/offline"}
+        sub = {} if self.models.sub is None else {"FLEET_SUB_LM": self.models.sub.in_kernel}
+        return {
+            "FLEET_LM": self.models.main.in_kernel,
+            **sub,
+            "OPENAI_BASE_URL": self.address,
+            "OPENAI_API_KEY": self.grants.issue(kernel_id, owner),
+        }
+
+    @asynccontextmanager
+    async def chat(self, grant: Grant, raw: bytes) -> AsyncIterator[Passed]:
+        """Pass one chat completion on; leaving the block early cancels it.
+
+        Raises:
+            Refused, NoSuchModel, Spent: it is not passed on.
+            UpstreamFailed, UpstreamRefused: the provider does not answer.
+        """
+        body = _body(raw)
+        upstream = self._upstream(body)
+        grant.reserve()
+        meter = _Meter()
+        answered = False
+        try:
+            async with self._sent(upstream, body) as response:
+                answered = response.is_success
+                yield Passed(
+                    response.status_code,
+                    response.headers.get("Content-Type", "application/json"),
+                    meter.reading(response),
+                    response.headers.get("Retry-After"),
+                )
+        finally:
+            grant.settle(answered, meter.tokens)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    def _upstream(self, body: dict[str, Any]) -> Upstream:
+        name = body.get("model")
+        found = self.models.known.get(name) if isinstance(name, str) else None
+        if found is None:
+            there_are = ", ".join(self.models.known) or "none"
+            raise NoSuchModel(f"this server has no model of that name; there are: {there_are}")
+        return found
+
+    @asynccontextmanager
+    async def _sent(self, upstream: Upstream, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+        sent = {**body, "model": upstream.model}
+        if body.get("stream"):  # or a provider tells no usage, and the budget would be blind
+            options = body.get("stream_options")
+            sent["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        headers = {"Authorization": f"Bearer {upstream.key}"} if upstream.key else {}
+        try:
+            request = self._client.build_request(
+                "POST", f"{upstream.base}/chat/completions", json=sent, headers=headers
+            )
+            response = await self._client.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise UpstreamFailed(f"the provider cannot be reached ({type(error).__name__})") from error
+        try:
+            if response.status_code in (401, 403):
+                raise UpstreamRefused("the provider does not accept this server's key; tell its administrator")
+            yield response
+        finally:
+            await response.aclose()
+
+
+class _Meter:
+    """Finds the usage in an answer that passes by."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._seen = bytearray()
+        self._streams = False
+
+    async def reading(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The body, as it comes."""
+        self._streams = response.headers.get("Content-Type", "").startswith("text/event-stream")
+        try:
+            async for piece in response.aiter_bytes():
+                self._look(piece)
+                yield piece
+        except httpx.HTTPError as error:
+            raise UpstreamFailed(f"the provider broke off ({type(error).__name__})") from error
+        if not self._streams and len(self._seen) <= SEEN_BYTES:
+            self._count(bytes(self._seen))
+
+    def _look(self, piece: bytes) -> None:
+        self._seen += piece
+        if not self._streams:
+            del self._seen[SEEN_BYTES + 1 :]
+            return
+        *lines, rest = bytes(self._seen).split(b"\n")
+        self._seen[:] = rest[-SEEN_BYTES:]
+        for line in lines:
+            if line.startswith(b"data:") and b'"usage"' in line:
+                self._count(line[5:])
+
+    def _count(self, text: bytes) -> None:
+        try:
+            usage = json.loads(text).get("usage")
+        except (ValueError, AttributeError, RecursionError):
+            return
+        total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
+        if isinstance(total, int) and total > 0:
+            self.tokens = total
+
+
+def _body(raw: bytes) -> dict[str, Any]:
+    if len(raw) > BODY_BYTES:
+        raise Refused(f"the request has {len(raw):,} bytes, more than {BODY_BYTES:,}")
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+        raise Refused("the body must be a chat completion request: a JSON object with model and messages")
+    if body.get("n") not in (None, 1):
+        raise Refused("ask for one completion at a time (n=1): each is a call of the budget")
+    return body
