@@ -26,8 +26,8 @@ else:
     _Handler = object  # a mixin: in a socket the server's own mixin comes in between
 
 
-class WithoutQuery(_Handler):
-    """Errors are logged without the query, which tornado would write out in full."""
+class Ours(_Handler):
+    """Any handler of ours. Errors are logged without the query, which tornado would write out in full."""
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
@@ -42,7 +42,7 @@ class WithoutQuery(_Handler):
             self.log.warning("%s: %s", where, value)
 
 
-class Guarded(WithoutQuery):
+class Guarded(Ours):
     """Authentication before anything else, for handlers of either kind."""
 
     @property

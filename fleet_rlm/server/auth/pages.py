@@ -16,7 +16,7 @@ from tornado.web import HTTPError
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.auth.codeflow import Begun
 from fleet_rlm.server.auth.credentials import TICKET
-from fleet_rlm.server.auth.guard import FleetHandler, WithoutQuery
+from fleet_rlm.server.auth.guard import FleetHandler, Ours
 from fleet_rlm.server.auth.permission import SELF
 from fleet_rlm.server.auth.provider import HOST_ONLY, EntraIdentityProvider
 from fleet_rlm.server.auth.refusals import InvalidToken, Refusal
@@ -28,7 +28,7 @@ SIGN_IN_DAYS = 10 / (24 * 60)  # ten minutes to finish a sign-in
 STATE = re.compile(r"[A-Za-z0-9_-]{20,100}")
 
 
-class _Page(WithoutQuery, JupyterHandler):
+class _Page(Ours, JupyterHandler):
     """A page of the sign-in, never cached, framed, or told to other sites."""
 
     @property

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from jupyter_server.auth import IdentityProvider, User
+from jupyter_server.services.api.handlers import IdentityHandler
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 from traitlets import List, default
@@ -23,6 +24,7 @@ from traitlets import List, default
 from fleet_rlm.server.auth.codeflow import CodeFlow
 from fleet_rlm.server.auth.credentials import Credential, is_websocket, presented
 from fleet_rlm.server.auth.deployment import Deployment, Entra
+from fleet_rlm.server.auth.guard import Ours
 from fleet_rlm.server.auth.keys import KeyCache
 from fleet_rlm.server.auth.policy import enforce
 from fleet_rlm.server.auth.refusals import Forbidden, InvalidToken, Refusal, note_refusal
@@ -90,6 +92,9 @@ class EntraIdentityProvider(IdentityProvider):
             note_refusal(handler, refusal)
             self.record("refused", handler, code=refusal.code)
             return None
+        if not isinstance(handler, Ours | IdentityHandler) and self.entra.core_role not in user.roles:
+            self._keep_outside(handler, user)
+            return None
         if is_websocket(handler.request) and isinstance(handler, WebSocketHandler):
             watch(handler, user.exp, functools.partial(self._still, user, credential))
         return user
@@ -132,6 +137,17 @@ class EntraIdentityProvider(IdentityProvider):
         # No browser adds an Authorization header by itself, so such requests need no XSRF token; all others do.
         handler._token_authenticated = credential.kind == "header"  # type: ignore[attr-defined]
         return user
+
+    def _keep_outside(self, handler: RequestHandler, user: EntraUser) -> None:
+        """Keep somebody without the core role from what is not ours: many extensions ask for a sign-in and no more.
+
+        Raises:
+            HTTPError: unless it is open to anybody, for whom they are nobody.
+        """
+        verb = getattr(handler, (handler.request.method or "").lower(), None)
+        if getattr(verb, "__allow_unauthenticated", False) is not True:
+            handler.current_user = handler._jupyter_current_user = user  # type: ignore[attr-defined]  # for error pages
+            raise HTTPError(403, f"the Jupyter server itself is open to the role {self.entra.core_role} only")
 
     async def _still(self, user: EntraUser, credential: Credential) -> bool:
         """Whether what opened a WebSocket is still good."""

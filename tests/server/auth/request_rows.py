@@ -213,6 +213,13 @@ ROLES = [
         lambda w: all_alike(role(w, ["Fleet.Admin"], "GET", path) for path in (CONTENTS, KERNELS)),
     ),
     Row("Fleet.Admin starts a kernel", "403", lambda w: role(w, ["Fleet.Admin"], "POST", KERNELS)),
+    Row(
+        "Fleet.Admin reaches another extension that asks for a sign-in only",
+        "403",
+        lambda w: all_alike(role(w, ["Fleet.Admin"], verb, "/other/page") for verb in ("GET", "POST")),
+    ),
+    Row("Jupyter.Use reaches it", "200", lambda w: role(w, ["Jupyter.Use"], "GET", "/other/page")),
+    Row("Fleet.Admin reads the server's metrics", "403", lambda w: role(w, ["Fleet.Admin"], "GET", "/metrics")),
     Row("Jupyter.Use lists files", "200", lambda w: role(w, ["Jupyter.Use"], "GET", CONTENTS)),
     Row("Jupyter.Use alone reads runs", NO_ROLE, lambda w: role(w, ["Jupyter.Use"], "GET", RUNS)),
 ]

@@ -17,9 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.auth.decorator import allow_unauthenticated, ws_authenticated
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from tornado import web
+from tornado.websocket import WebSocketHandler
 
 from fleet_rlm.server.auth import FleetHandler, FleetSocket, authorized, check_routes, configure, enforce
 
@@ -81,6 +85,32 @@ class Watch(Drive):
         await FleetSocket.get(self, *args, **kwargs)
 
 
+class Careless(JupyterHandler):
+    """Of some other extension: asks for a sign-in and for no permission."""
+
+    @web.authenticated
+    def get(self) -> None:
+        self.finish("secret")
+
+    @web.authenticated
+    def post(self) -> None:
+        self.finish("done")
+
+
+class CarelessSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
+    @ws_authenticated
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        await super().get(*args, **kwargs)
+
+    def open(self) -> None:  # type: ignore[override]
+        super().open()
+        self.write_message("hello")
+
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message)
+
+
+OTHERS = [(r"/other/page", Careless), (r"/other/socket", CarelessSocket)]
 ROUTES = [
     (r"/fleet/health", Health),
     (r"/fleet/api/v1/runs", Runs),
@@ -105,7 +135,7 @@ class ProbeApp(ExtensionApp):
     def initialize_handlers(self) -> None:
         enforce(self.serverapp)
         check_routes(ROUTES, public={r"/fleet/health"})
-        self.handlers.extend(ROUTES)
+        self.handlers.extend([*ROUTES, *OTHERS])
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -46,10 +47,10 @@ def ticket_asked_by_browser(world: World) -> str:
     return world.api(None, "POST", "/fleet/api/v1/auth/ws-ticket", headers=headers, json={"path": DRIVE})
 
 
-def outlived(world: World) -> str:
-    token = world.token(exp=int(time.time()) + 3)
+def outlived(world: World, path: str = DRIVE, **changes: Any) -> str:
+    token = world.token(exp=int(time.time()) + 3, **changes)
     headers = {"Authorization": f"Bearer {token}"}
-    with connect(world.server.websocket + DRIVE, additional_headers=headers, proxy=None) as opened:
+    with connect(world.server.websocket + path, additional_headers=headers, proxy=None) as opened:
         opened.recv(timeout=10)
         try:
             opened.recv(timeout=10)
@@ -120,6 +121,16 @@ SOCKETS = [
         lambda w: w.socket(
             "/api/kernels/00000000-0000-4000-8000-000000000000/channels", token=w.token(roles=["Fleet.Admin"])
         ),
+    ),
+    Row(
+        "another extension's socket that asks for a sign-in only",
+        "403",
+        lambda w: w.socket("/other/socket", token=w.token(roles=["Fleet.Admin"])),
+    ),
+    Row(
+        "the same with the core role; closed when the token ends, too",
+        "open, then closed 4401",
+        lambda w: outlived(w, "/other/socket", roles=["Jupyter.Use"]),
     ),
     Row(
         "the server's events without the core role",
