@@ -96,6 +96,7 @@ class Work:
         except BaseException as error:
             told = _told(self.run, error, self.scope.ledger.budget.seconds)
             await self.end(RunEnd(status=_status(told), error_type=type(told).__name__, error=str(told)))
+            told.args = (self.run.error,)  # as the log has it, without secrets: a notebook keeps what is raised
             raise told from error
         else:
             early = prediction.finished_early
