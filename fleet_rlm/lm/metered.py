@@ -129,7 +129,7 @@ class MeteredLM(dspy.BaseLM):
             self._ledger.book(record.spent)
         error = record.node.error or "this call failed when it was made"
         if record.node.error_type == TOO_LONG:
-            raise dspy.ContextWindowExceededError(error)
+            raise dspy.ContextWindowExceededError(model=self.model, message=error)
         if record.node.status != "ok":
             raise ModelError(error)
         return record.outputs

@@ -37,9 +37,9 @@ class Point:
 
 
 POINTS = [
-    *(Point(events=chance.randint(1, EVENTS), is_fresh=number == 0) for number in range(8)),
+    *(Point(events=chance.randint(2, EVENTS), is_fresh=number == 0) for number in range(8)),
     *(Point(call=chance.randint(1, CALLS), is_fresh=number == 0) for number in range(8)),
-    *(Point(events=chance.randint(1, 100), then=chance.randint(1, 60)) for _ in range(4)),
+    *(Point(events=chance.randint(2, 100), then=chance.randint(1, 60)) for _ in range(4)),
 ]
 
 
@@ -53,6 +53,7 @@ class Walked:
     after: list[Received]
     told: dict[str, Any]
     run: fleet.Run
+    log: Path
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def _walk(walkers: Walkers, homes: pytest.TempPathFactory, point: Point) -> Walk
             before, cut = list(server.requests), fleet.Run.from_jsonl(log)
         told = legs.walk_afresh(leg) if point.is_fresh else walkers.walk(leg)
         assert told is not None
-        return Walked(point, before, cut, server.requests[len(before) :], told, fleet.Run.from_jsonl(log))
+        return Walked(point, before, cut, server.requests[len(before) :], told, fleet.Run.from_jsonl(log), log)
 
 
 def unanswered(run: fleet.Run) -> int:
@@ -143,5 +144,5 @@ def shape(run: fleet.Run) -> Counter[tuple[str, ...]]:
 
 def test_the_killed_run_left_nothing_but_its_files(walked: list[Walked]) -> None:
     for one in walked:
-        files = {path.name for path in Path(str(one.run.log.directory)).iterdir()}
+        files = {path.name for path in one.log.parent.iterdir()}
         assert files == {"events.jsonl", "context.json"}, one.point
