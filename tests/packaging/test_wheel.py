@@ -79,6 +79,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"fleet_rlm"}
+    (enabling,) = (name for name in names if name.endswith("etc/jupyter/jupyter_server_config.d/fleet_rlm.json"))
+    assert b'"fleet_rlm": true' in zipfile.ZipFile(wheel).read(enabling)
     assert {"fleet_rlm/_static/widget.js", "fleet_rlm/_static/widget.css", "fleet_rlm/core/report/page.css"} <= set(
         names
     )
