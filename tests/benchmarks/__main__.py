@@ -21,7 +21,11 @@ from tests.benchmarks.page import page, table
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 
-FAMILIES = ("starts", "cells", "values", "children", "iterations", "queries", "stopping", "events", "copies", "tokens")
+FAMILIES = (
+    *("starts", "cells", "values", "children", "iterations", "queries", "stopping", "events", "copies", "tokens"),
+    "store",
+    "redaction",
+)
 
 LIMIT_S = 300  # for one family; on a quiet machine all take five minutes together
 
