@@ -42,6 +42,10 @@ class FleetApp(ExtensionApp):
         config=True
     )
 
+    slow_client_s = Float(10, min=1, help="Seconds a WebSocket may take nothing before it is closed with 1013.").tag(
+        config=True
+    )
+
     house: House
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -58,7 +62,9 @@ class FleetApp(ExtensionApp):
             most_of_one=self.max_kernels_per_user,
             idle_s=self.kernel_idle_s,
         )
-        limits = Limits(rules=rules, lm_calls=self.run_lm_calls, lm_tokens=self.run_lm_tokens)
+        limits = Limits(
+            rules=rules, lm_calls=self.run_lm_calls, lm_tokens=self.run_lm_tokens, slow_client_s=self.slow_client_s
+        )
         assert self.serverapp is not None
         self.house = House(self.serverapp.kernel_manager, limits)
         self.settings[HOUSE] = self.house
@@ -88,7 +94,7 @@ class FleetApp(ExtensionApp):
 
 def _loopback(serverapp: ServerApp) -> str:
     """Where kernels on this machine reach the server."""
-    host = "127.0.0.1" if serverapp.ip in ("", "*", "0.0.0.0", "::") else serverapp.ip
+    host = "127.0.0.1" if serverapp.ip in ("", "*", "0.0.0.0", "::", "localhost") else serverapp.ip
     host = f"[{host}]" if ":" in host else host
     scheme = "https" if serverapp.certfile else "http"
     return f"{scheme}://{host}:{serverapp.port}{serverapp.base_url}"

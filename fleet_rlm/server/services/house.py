@@ -27,11 +27,13 @@ class Limits:
     Attributes:
         rules: for kernels.
         lm_calls, lm_tokens: the most one run may be given at the gateway; None is no limit.
+        slow_client_s: how long a WebSocket may take nothing.
     """
 
     rules: Rules
     lm_calls: int | None
     lm_tokens: int | None
+    slow_client_s: float
 
 
 class House:
@@ -42,7 +44,7 @@ class House:
         environ: the environment; the process's own by default.
 
     Attributes:
-        settings: those of the environment.
+        limits, settings: what an administrator allows, and the environment's settings.
         gateway, kernels, runs: the services.
 
     Raises:
@@ -51,6 +53,7 @@ class House:
 
     def __init__(self, manager: Any, limits: Limits, environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
+        self.limits = limits
         self.settings = Settings.from_environ(environ)
         self.gateway = Gateway(models_of(environ), Grants(limits.lm_calls, limits.lm_tokens))
         base: Path = self.settings.home

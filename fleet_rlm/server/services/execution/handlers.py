@@ -20,7 +20,7 @@ from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.execution import messages
 from fleet_rlm.server.services.execution.messages import Approve, Cancel, Command, Message, frame
 from fleet_rlm.server.services.execution.pump import Gone, pump, send
-from fleet_rlm.server.services.runs.models import Id, Name, Strict, TraceMode
+from fleet_rlm.server.services.runs.models import ApproveRun, Id, Name, Strict, TraceMode
 
 if TYPE_CHECKING:
     from fleet_rlm.server.services.runs.service import RunService
@@ -44,6 +44,12 @@ class Socket(FleetSocket):
         """The service."""
         runs: RunService = self.settings[HOUSE].runs
         return runs
+
+    @property
+    def slow_s(self) -> float:
+        """How long the client may take nothing."""
+        seconds: float = self.settings[HOUSE].limits.slow_client_s
+        return seconds
 
     @property
     def max_message_size(self) -> int:
@@ -145,8 +151,6 @@ class Drive(Socket):
         await send(self, frame("command_result", id=said.id, command=said.command, result=result))
 
     async def _approve(self, said: Approve) -> None:
-        from fleet_rlm.server.services.runs.models import ApproveRun
-
         await self.runs.approve(self.identity, said.run, ApproveRun(answer=said.answer, ask=said.ask))
         await send(self, frame("done", id=said.id))
 

@@ -1,7 +1,7 @@
 """A pump: moves the events of one run to one client, as fast as the client takes them and no faster.
 
 It holds nothing: it takes what there is after what it sent last, so a client that lags gets larger frames and not a
-longer queue. One whose connection takes nothing for `SLOW_S` is closed with 1013 ("try again later") and goes on where
+longer queue. One whose connection takes nothing for too long is closed with 1013 ("try again later") and goes on where
 it was with `?since=`.
 """
 
@@ -11,7 +11,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketClosedError
 
 from fleet_rlm.core.events import decode
 from fleet_rlm.server.services.execution import messages
@@ -20,9 +20,9 @@ from fleet_rlm.server.services.runs.models import TraceMode
 
 if TYPE_CHECKING:
     from fleet_rlm.server.auth.identity import Identity
+    from fleet_rlm.server.services.execution.handlers import Socket
     from fleet_rlm.server.services.runs.service import RunService
 
-SLOW_S = 10.0
 TRY_AGAIN = 1013
 
 
@@ -30,7 +30,7 @@ class Gone(Exception):
     """The client is not there any more, or was closed because it is too slow."""
 
 
-async def send(socket: WebSocketHandler, text: str | bytes, where: str = "") -> None:
+async def send(socket: Socket, text: str | bytes, where: str = "") -> None:
     """Send one frame and wait until the connection has taken it.
 
     Raises:
@@ -40,7 +40,7 @@ async def send(socket: WebSocketHandler, text: str | bytes, where: str = "") -> 
         written = asyncio.ensure_future(socket.write_message(text))
     except WebSocketClosedError:
         raise Gone from None
-    done, _ = await asyncio.wait({written}, timeout=SLOW_S)
+    done, _ = await asyncio.wait({written}, timeout=socket.slow_s)
     if not done:
         written.add_done_callback(lambda late: late.cancelled() or late.exception())
         socket.close(TRY_AGAIN, f"too slow; go on with {where}" if where else "too slow")
@@ -50,7 +50,7 @@ async def send(socket: WebSocketHandler, text: str | bytes, where: str = "") -> 
 
 
 async def pump(
-    socket: WebSocketHandler, runs: RunService, identity: Identity, run: str, since: int, trace: TraceMode = "verbose"
+    socket: Socket, runs: RunService, identity: Identity, run: str, since: int, trace: TraceMode = "verbose"
 ) -> None:
     """Send a run's events from `since` on, and how it ended.
 

@@ -1,6 +1,6 @@
 """The events of one run as they arrive from its kernel: the latest of them in memory, and whoever waits for the next.
 
-A feed keeps lines as the run's log wrote them and reads in them no more than how they begin, and the last one. It keeps the last
+A feed keeps lines as the run's log wrote them and reads no more in them than how they begin. It keeps the last
 `KEEP_BYTES`; what is older is in the run's file and in the store. Numbers are gap-free: a batch that does not follow
 is not taken, and whoever brought it asks the kernel for what lies between.
 """

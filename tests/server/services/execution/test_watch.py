@@ -1,0 +1,117 @@
+"""Watching runs over `/ws/execution/events`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.server.serving import Serving, Talk
+from tests.server.services.conftest import Model
+
+ADA = {"X-Fleet-Debug-Tenant": "acme", "X-Fleet-Debug-User": "ada"}
+
+
+@pytest.fixture(scope="module")
+def run(server: Serving) -> str:
+    """A run that is over."""
+    with server.drive() as talk:
+        run: str = talk.ask("What is to be watched?", session_id="watch")["run"]
+        talk.until("ended")
+    return run
+
+
+def closed_with(talk: Talk) -> int:
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            talk.hear()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+def test_a_run_that_is_over_is_replayed_and_the_connection_closed(server: Serving, run: str) -> None:
+    with server.watch(f"run={run}") as talk:
+        assert talk.until("ended")["status"] == "ok"
+        assert closed_with(talk) == 1000
+    assert talk.numbers == list(range(len(talk.numbers)))
+    assert talk.events[-1]["kind"] == "run.end"
+
+
+def test_since_goes_on_where_a_connection_broke_without_gap_or_duplicate(server: Serving, model: Model) -> None:
+    gate = model.gate("broken line")
+    with server.drive() as driving:
+        run = driving.ask("A broken line", session_id="watch", execution_mode="direct")["run"]
+        heard: list[int] = []
+        with server.watch(f"run={run}") as talk:
+            talk.until_event("span.start", type="llm")
+            heard += talk.numbers
+        gate.open()
+        driving.until("ended")
+        with server.watch(f"run={run}&since={heard[-1] + 1}") as talk:
+            talk.until("ended")
+            heard += talk.numbers
+    assert heard == driving.numbers == list(range(len(heard)))
+
+
+def test_many_watchers_are_told_the_same(server: Serving, model: Model) -> None:
+    gate = model.gate("crowd")
+    with server.drive() as driving:
+        run = driving.ask("A crowd watches", session_id="watch", execution_mode="direct")["run"]
+        with contextlib.ExitStack() as stack:
+            watchers = [stack.enter_context(server.watch(f"run={run}&since={place % 3}")) for place in range(12)]
+            gate.open()
+            driving.until("ended")
+            for place, talk in enumerate(watchers):
+                talk.until("ended")
+                assert talk.events == driving.events[place % 3 :]
+
+
+def test_a_session_is_watched_from_run_to_run(server: Serving) -> None:
+    with server.watch("session=watch") as watching, server.drive() as driving:
+        first = driving.ask("First", session_id="watch", execution_mode="direct")["run"]
+        driving.until("ended")
+        second = driving.ask("Second", session_id="watch", execution_mode="direct")["run"]
+        driving.until("ended")
+        assert [watching.until("ended")["run"], watching.until("ended")["run"]] == [first, second]
+    assert [run for run, _ in itertools.groupby(event["run"] for event in watching.events)] == [first, second]
+
+
+def test_a_compact_trace_leaves_out_text_as_it_arrives_and_keeps_the_numbers(server: Serving, run: str) -> None:
+    with server.watch(f"run={run}&trace=off") as talk:
+        frames = [talk.until("events")]
+        while (heard := talk.hear())["type"] == "events":
+            frames.append(heard)
+    assert {event["kind"] for event in talk.events} == {"run.start", "run.end"}
+    assert frames[0]["from"] == 0
+    assert all(later["from"] == earlier["to"] + 1 for earlier, later in itertools.pairwise(frames))
+    assert heard["next"] == frames[-1]["to"] + 1
+
+
+@pytest.mark.parametrize("query", ["run=no-such-run", "session=no-such-session"])
+def test_what_is_not_there_closes_the_connection(server: Serving, query: str) -> None:
+    with server.watch(query) as talk:
+        assert closed_with(talk) == 4404
+
+
+@pytest.mark.parametrize("query", ["", "run=x&since=-1", "run=x&depth=2", "since=3"])
+def test_a_query_that_makes_no_sense_closes_the_connection(server: Serving, query: str) -> None:
+    with server.watch(query) as talk:
+        assert closed_with(talk) == 4400
+
+
+def test_a_run_of_another_tenant_does_not_exist(server: Serving, run: str) -> None:
+    with server.watch(f"run={run}", **ADA) as talk:
+        assert closed_with(talk) == 4404
+
+
+def test_whoever_speaks_where_one_only_listens_is_closed(server: Serving, model: Model) -> None:
+    gate = model.gate("listen only")
+    with server.drive() as driving:
+        run = driving.ask("listen only", session_id="watch", execution_mode="direct")["run"]
+        with server.watch(f"run={run}") as talk:
+            talk.say("message", content="x")
+            assert closed_with(talk) == 1008
+        gate.open()
+        driving.until("ended")

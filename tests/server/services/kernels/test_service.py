@@ -1,0 +1,67 @@
+"""Kernels that die, are restarted, are culled, or were there before: what becomes of the runs in them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.server.serving import Serving
+from tests.server.services.conftest import Model
+
+ADA = {"X-Fleet-Debug-Tenant": "acme", "X-Fleet-Debug-User": "ada"}
+
+
+def test_a_run_whose_kernel_was_killed_is_cut_and_goes_on_in_another(server: Serving, model: Model) -> None:
+    gate = model.gate("fragile")
+    with server.drive() as talk:
+        run = talk.ask("A fragile question", session_id="kernels", execution_mode="direct")["run"]
+        talk.until_event("span.start", type="llm")
+        asked = model.asked("fragile")
+        os.kill(server.kernel_of("kernels"), signal.SIGKILL)
+        ended = talk.until("ended")
+        assert ended["status"] == "cut"
+        assert server.get(f"runs/{run}")["status"] == "cut"
+        gate.open()
+        resumed = server.post(f"runs/{run}/resume", 200)
+        assert resumed["next"] == ended["next"] == len(talk.numbers)
+    with server.watch(f"run={run}&since={resumed['next']}") as later:
+        assert later.until("ended")["status"] == "ok"
+    numbers = talk.numbers + later.numbers
+    assert numbers == list(range(len(numbers)))
+    assert later.events[0]["kind"] == "run.resume" or "run.resume" in {event["kind"] for event in later.events}
+    told = server.get(f"runs/{run}")
+    assert (told["status"], told["answer"], told["next"]) == ("ok", "forty-two", len(numbers))
+    assert model.asked("fragile") == asked + 1
+
+
+def test_a_session_answers_again_after_its_kernel_was_restarted_from_outside(server: Serving) -> None:
+    with server.drive() as talk:
+        talk.ask("Before", session_id="kernels", execution_mode="direct")
+        talk.until("ended")
+        kernel = server.kernel_id_of("kernels")
+        server.client.post(f"{server.origin}/api/kernels/{kernel}/restart").raise_for_status()
+        server.until_kernel_is_gone("kernels", kernel)
+        talk.ask("After", session_id="kernels", execution_mode="direct")
+        assert talk.until("ended")["status"] == "ok"
+
+
+def test_a_notebooks_kernel_answers_where_it_is_named_and_stays(server: Serving) -> None:
+    kernel = server.client.post(f"{server.origin}/api/kernels", json={}).json()["id"]
+    started = server.post(
+        "runs", message="Here?", session="attached", kernel_id=kernel, mode="direct", model="fleet/offline"
+    )
+    assert server.finished(started["run"])["offline"]
+    server.post("runs", 409, message="There?", session="attached", kernel_id="another-kernel")
+    server.post("runs", 404, message="There?", session="nowhere", kernel_id="another-kernel")
+    server.post("runs", 404, headers=ADA, message="Mine?", session="attached", kernel_id=kernel)
+    server.client.delete(f"{server.origin}/api/kernels/{kernel}").raise_for_status()
+
+
+def test_a_notebooks_kernel_answers_while_its_cell_runs(server: Serving) -> None:
+    """Requests go over the control channel, so a cell that blocks does not keep them."""
+    kernel = server.client.post(f"{server.origin}/api/kernels", json={}).json()["id"]
+    asked = {"session": "beside", "kernel_id": kernel, "mode": "direct", "model": "fleet/offline"}
+    server.finished(server.post("runs", message="One", **asked)["run"])
+    with server.executing(kernel, "import time\ntime.sleep(60)"):
+        assert server.finished(server.post("runs", message="Two", **asked)["run"])["status"] == "ok"
+    server.client.delete(f"{server.origin}/api/kernels/{kernel}").raise_for_status()
