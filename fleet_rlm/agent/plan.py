@@ -11,6 +11,7 @@ from fleet_rlm.agent.conversation import Earlier
 from fleet_rlm.agent.request import Request
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.events import Limits
+from fleet_rlm.core.redaction import REDACTED, Redactor, encodable
 from fleet_rlm.lm.windows import window
 from fleet_rlm.rlm.describe import prompt_text
 
@@ -49,7 +50,13 @@ class Plan:
             asked.text if asked.text is not None else self._descriptions(),
             *self._conversation(),
         ]
-        return "\n".join(lines).rstrip()
+        return self._shown("\n".join(lines).rstrip())
+
+    def _shown(self, text: str) -> str:
+        """Without secrets, for a notebook keeps it; that they would be sent is said."""
+        clean = Redactor({*self.request.lm.secrets, *self.request.sub_lm.secrets}).text(text)
+        told = f"\n\nSecrets are shown as {REDACTED}; the model would be sent them as they are."
+        return clean if clean == encodable(text) else clean + told
 
     def _conversation(self) -> Iterator[str]:
         """The turns and the memory as the model gets them; an RLM alone has them as variables."""

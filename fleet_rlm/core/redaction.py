@@ -33,8 +33,9 @@ _SHORTEST = 8
 _LONGEST = 1024
 """Longer values are looked for in pieces of this length."""
 _HELD_BACK = 4096
-"""Characters of a stream that wait for what follows, at most."""
+"""Characters of an unfinished token that wait for what follows in a stream, at most."""
 _ROUNDS = 8
+"""How often a text is looked at again while marks complete what looks like a secret; two are enough for real ones."""
 _MARK = REDACTED.encode()
 _PASSWORD = re.compile(r"://[^\s:/@]*:([^\s@/]+)@")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -69,7 +70,7 @@ class Redactor:
         data = text.encode()
         if suspect.search(data) is None:
             return text
-        for _ in range(_ROUNDS):  # a mark can complete what only looks like a secret; two are enough for real ones
+        for _ in range(_ROUNDS):
             before = data
             data = redacted(known.sub(_MARK, data) if known else data, _MARK)
             if data == before:
@@ -140,7 +141,7 @@ class Redactor:
         """The longest end of the text that a known secret begins with."""
         if not text or text[-1] not in self._last:
             return ""
-        for size in range(min(len(text), _LONGEST), 0, -1):
+        for size in range(min(len(text), len(self._known[0]) - 1), 0, -1):
             end = text[-size:]
             if any(value.startswith(end) and len(value) > size for value in self._known):
                 return end

@@ -156,6 +156,14 @@ def test_no_secret_is_in_the_error_of_a_run_that_fails() -> None:
     assert found(str(caught.value.run.error)) == []  # type: ignore[attr-defined]
 
 
+def test_no_secret_is_in_a_plan_and_the_plan_says_so() -> None:
+    lm = dspy.LM("openai/m", api_base="http://127.0.0.1:9/v1", api_key=KEY)
+    plan = fleet.plan(f"What is {LEAKED}?", context=LEAKED, lm=lm).text()
+    assert found(plan) == []
+    assert plan.endswith(f"Secrets are shown as {REDACTED}; the model would be sent them as they are.")
+    assert REDACTED not in fleet.plan("What is it?", context="nothing\ud800", lm=lm).text()
+
+
 STEPS = [
     react_step(f"use {LEAKED}", "execute_code", code=f"{PRINT}  # {TOKEN}"),
     react_step("hm", "no_such_tool", password="short", note=LEAKED),
