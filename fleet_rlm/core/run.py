@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.frame import spans_frame
@@ -126,8 +128,13 @@ class Run:
     @property
     def budget(self) -> Spending:
         """What is spent of the run's limits and what remains."""
-        last, limits = self.tree.budget, self.tree.start.budget if self.tree.start else ev.Limits()
-        return Spending(last.spent, last.remaining) if last else Spending(ev.Limits(calls=0, children=0), limits)
+        tree = self.tree
+        if tree.budget is not None:
+            return Spending(tree.budget.spent, tree.budget.remaining)
+        latest = tree.resumed or tree.start
+        limits, calls = latest.budget if latest else ev.Limits(), tree.usage.llm_calls
+        left = None if limits.calls is None else max(limits.calls - calls, 0)
+        return Spending(ev.Limits(calls=calls, children=0), msgspec.structs.replace(limits, calls=left))
 
     @property
     def isolation(self) -> Isolation | None:

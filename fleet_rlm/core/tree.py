@@ -101,6 +101,7 @@ class Tree:
                 self.end = event
             case ev.RunResume():
                 self.end, self.resumed = None, event
+                self.budget = None  # it was that of limits which hold no more
                 for reopened in filter(None, map(self.spans.get, event.reopened)):
                     reopened.end, reopened.status = None, "running"
                     reopened.error = reopened.error_type = None

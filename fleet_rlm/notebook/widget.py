@@ -18,7 +18,7 @@ import msgspec
 import traitlets
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.events import Event, RunEnd, RunStart, encode
+from fleet_rlm.core.events import Event, RunEnd, RunResume, RunStart, encode
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.loop import background_loop
 from fleet_rlm.notebook.channel import VERSION, Channel
@@ -86,16 +86,19 @@ class RunWidget(anywidget.AnyWidget):
         return {"ok": True}
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, RunStart | RunEnd):
+        if isinstance(event, RunStart | RunResume | RunEnd):
             background_loop().call_soon_threadsafe(self._keep, event)
 
-    def _keep(self, event: RunStart | RunEnd) -> None:
+    def _keep(self, event: RunStart | RunResume | RunEnd) -> None:
         """Put into the traits what a page without a kernel should show."""
         kept = msgspec.json.decode(encode(event))
         with self.hold_sync():
             if isinstance(event, RunStart):
                 self.title = event.task[:MAX_TITLE]
                 self.snapshot = {**self.snapshot, "model": kept["model"], "offline": kept["offline"]}
+            elif isinstance(event, RunResume):
+                self.status = "running"
+                self.snapshot = {**self.snapshot, "model": kept["model"], "answer": None, "error": None}
             else:
                 self.status = event.status
                 self.snapshot = {**self.snapshot, "answer": kept["answer"], "error": kept["error"]}

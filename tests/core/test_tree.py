@@ -32,7 +32,7 @@ def start(span: str, parent: str | None = None, type: ev.SpanType = "step", **mo
 
 
 def test_there_are_golden_logs() -> None:
-    assert {"auto", "direct", "exhausted", "failed", "later", "stopped"} <= {path.stem for path in GOLDEN}
+    assert {"auto", "direct", "exhausted", "failed", "later", "resumed", "stopped"} <= {path.stem for path in GOLDEN}
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

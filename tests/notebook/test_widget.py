@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.events import RunEnd, RunStart
+from fleet_rlm.core.events import RunEnd, RunResume, RunStart
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.notebook.widget import MAX_TITLE, RunWidget, page_half
 
@@ -55,6 +55,15 @@ def test_events_reach_the_page_and_are_replayed_to_a_page_that_was_reloaded() ->
     widget.say({"v": 1, "t": "hello", "have": 0})
     replay = widget.next("events")
     assert [item["kind"] for item in replay["items"]] == ["run.start", "run.end"]
+
+
+def test_a_run_that_is_gone_on_with_is_running_again() -> None:
+    log = started()
+    log.emit(RunEnd(status="failed", error="the model failed"))
+    log.emit(RunResume(model="openai/y"))
+    widget = Captured(log)
+    assert widget.next("events")["to"] == 2
+    assert (widget.status, widget.snapshot["model"], widget.snapshot["error"]) == ("running", "openai/y", None)
 
 
 def test_what_a_saved_notebook_shows_without_a_kernel_is_in_the_traits() -> None:

@@ -97,7 +97,8 @@ def isolation(tree: Tree) -> str:
 
 def spent(tree: Tree, *, times: bool = True) -> list[tuple[str, str]]:
     """(what, "spent of limit") for each kind of spending; without the time if `times` is False."""
-    limits = tree.start.budget if tree.start else Limits()
+    latest = tree.resumed or tree.start
+    limits = latest.budget if latest else Limits()
     usage = tree.usage
     called = usage.llm_calls > 0
     children = tree.budget.spent.children if tree.budget else None

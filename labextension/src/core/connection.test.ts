@@ -221,3 +221,21 @@ test("a closed connection hears nothing, asks nothing and leaves no promise behi
   assert.deepEqual(seqs(), [0, 1]);
   assert.deepEqual(kernel.hellos(), [0]);
 });
+
+test("a run that goes on after its end is followed: a gap behind the end is asked for", () => {
+  const { kernel, seqs } = opened();
+  const items = goldenItems("resumed") as { seq: number; ts: number; kind?: string }[];
+  const end = items.findIndex((item) => item.kind === "run.end");
+  kernel.events(0, end, items.slice(0, end + 1));
+  kernel.events(end + 3, end + 4, items.slice(end + 3, end + 5));
+  assert.deepEqual(kernel.hellos(), [0, end + 1]);
+  kernel.events(end + 1, end + 2, items.slice(end + 1, end + 3));
+  assert.deepEqual(seqs(), upTo(end + 4));
+});
+
+test("when the kernel says that something is missing after a run's end, it is asked for", () => {
+  const { kernel } = opened();
+  kernel.events(0, LAST);
+  kernel.say({ t: "gap", from: LAST + 1 });
+  assert.deepEqual(kernel.hellos(), [0, LAST + 1]);
+});

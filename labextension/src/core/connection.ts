@@ -71,7 +71,14 @@ export class Connection implements Transport {
 
   /** Ask for everything not seen yet; nothing is asked while an answer is due or once the run's end is here. */
   hello(): void {
-    if (this.#helloTimer !== undefined || this.#log.at(-1)?.kind === "run.end") {
+    // A run may go on after its end: what came early says so.
+    if (this.#log.at(-1)?.kind !== "run.end" || this.#early.size > 0) {
+      this.#ask();
+    }
+  }
+
+  #ask(): void {
+    if (this.#helloTimer !== undefined) {
       return;
     }
     this.#helloTimer = setTimeout(() => {
@@ -114,7 +121,7 @@ export class Connection implements Transport {
         break;
       }
       case "gap":
-        this.hello();
+        this.#ask();
         break;
       case "reply":
         this.#requests.get(message.id)?.(message.ok ? null : (message.error ?? "The kernel refused."));

@@ -60,8 +60,11 @@ interface Payloads {
     offline: boolean;
     budget: Limits;
     context: Variable[];
+    parent_run: string | null;
+    parent_span: string | null;
     session: string | null;
   };
+  "run.resume": { reopened: string[]; model: string; sub_model: string | null; budget: Limits };
   "run.end": { status: RunStatus; answer: unknown; error_type: string | null; error: string | null };
   "span.start": {
     type: SpanType;
@@ -114,7 +117,15 @@ const payloads: { [K in Exclude<Kind, "unknown">]: (raw: Raw) => Payloads[K] } =
         preview: text(variable.preview),
       };
     }),
+    parent_run: maybe(raw.parent_run, text),
+    parent_span: maybe(raw.parent_span, text),
     session: maybe(raw.session, text),
+  }),
+  "run.resume": (raw) => ({
+    reopened: list(raw.reopened, text),
+    model: text(raw.model ?? ""),
+    sub_model: maybe(raw.sub_model, text),
+    budget: limits(raw.budget ?? {}),
   }),
   "run.end": (raw) => ({
     status: oneOf(raw.status, RUN_STATUSES),

@@ -37,6 +37,8 @@ export interface Tree {
   ts: number;
   start: EventOf<"run.start"> | null;
   end: EventOf<"run.end"> | null;
+  /** The latest of the times the run was gone on with. */
+  resumed: EventOf<"run.resume"> | null;
   /** The first sandbox of the run: what protects the user from generated code. */
   sandbox: EventOf<"sandbox"> | null;
   budget: EventOf<"budget"> | null;
@@ -58,6 +60,7 @@ export function emptyTree(): Tree {
     ts: 0,
     start: null,
     end: null,
+    resumed: null,
     sandbox: null,
     budget: null,
     artifacts: new Map(),
@@ -96,6 +99,12 @@ export function apply(tree: Tree, event: FleetEvent): void {
       break;
     case "run.end":
       tree.end = event;
+      break;
+    case "run.resume":
+      tree.end = null;
+      tree.resumed = event;
+      tree.budget = null; // it was that of limits which hold no more
+      event.reopened.forEach((id) => reopen(tree.spans.get(id)));
       break;
     case "span.start":
       openSpan(tree, event);
@@ -156,6 +165,17 @@ function closeSpan(tree: Tree, span: SpanNode, event: EventOf<"span.end">): void
   Object.assign(span.attrs, attrs);
   if (span.type === "llm" && usage) {
     tree.usage = addUsage(tree.usage, usage);
+  }
+}
+
+function reopen(span: SpanNode | undefined): void {
+  if (!span) {
+    return;
+  }
+  Object.assign(span, { end: null, status: "running", error_type: null, error: null });
+  if (span.type === "code") {
+    // It is run again, and prints again.
+    Object.assign(span, { stdout: "", stderr: "", displays: [] });
   }
 }
 

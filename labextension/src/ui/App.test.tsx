@@ -54,6 +54,28 @@ test("a run in progress shows its question, its tree, its budget and a Stop butt
   assert.ok(button($("button"), "Stop"));
 });
 
+test("a resumed run runs again, says so, and has the model and the limits it goes on with", async () => {
+  const { carrier, $ } = await shown();
+  const log = goldenLog("resumed");
+  const at = log.findIndex(({ kind }) => kind === "run.resume");
+  await carrier.deliver(log.slice(0, at));
+  assert.deepEqual(texts($(".flt-status")), ["Stopped"]);
+  await carrier.deliver(log.slice(at, at + 1));
+  assert.deepEqual(texts($(".flt-status")), ["Running"]);
+  assert.match(texts($(".flt-note")).join(" "), /Resumed; what was recorded before was told again/);
+  assert.match(texts($(".flt-chip"))[0] ?? "", /openai\/gpt-5\b.*sub-queries openai\/gpt-5-nano/);
+  assert.deepEqual(texts($(".flt-meter-value"))[0], "3 / 60");
+  await carrier.deliver(log.slice(at + 1));
+  assert.deepEqual(texts($(".flt-status")), ["Done"]);
+});
+
+test("a branch says what it is a branch of", async () => {
+  const { carrier, $ } = await shown();
+  const [start, ...rest] = goldenLog("resumed");
+  await carrier.deliver([{ ...start, parent_run: "r-first", parent_span: "s6" } as FleetEvent, ...rest]);
+  assert.match(texts($(".flt-note")).join(" "), /A branch of r-first, which differs from s6 on/);
+});
+
 test("Stop is acknowledged at once, sent once, and taken away when the run has ended", async () => {
   const { carrier, $ } = await shown();
   const log = goldenLog("stopped");

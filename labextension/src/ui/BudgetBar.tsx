@@ -8,12 +8,12 @@ import { count, dollars, duration, tokens } from "./format";
 type Measure = keyof Limits;
 
 export function BudgetBar({ tree, now }: { tree: Tree; now: number }) {
-  const { start, budget, usage } = tree;
+  const { start, resumed, budget, usage } = tree;
   if (!start) {
     return null;
   }
   const spent = (measure: Measure) => budget?.spent[measure] ?? null;
-  const elapsed = (now - start.ts) / 1e6;
+  const elapsed = (now - (resumed ?? start).ts) / 1e6;
   const seconds = (n: number) => duration(n * 1e6);
   const meter = (label: string, measure: Measure, used: number | null, show: (n: number) => string) => (
     <Meter label={label} used={used} limit={limitOf(tree, measure)} show={show} />
@@ -30,10 +30,10 @@ export function BudgetBar({ tree, now }: { tree: Tree; now: number }) {
 }
 
 /** The limit in force: it may be changed while the run goes on, and only the ledger knows. */
-function limitOf({ start, budget }: Tree, measure: Measure): number | null {
+function limitOf({ start, resumed, budget }: Tree, measure: Measure): number | null {
   const spent = budget?.spent[measure] ?? null;
   const left = budget?.remaining[measure] ?? null;
-  return spent !== null && left !== null ? spent + left : (start?.budget[measure] ?? null);
+  return spent !== null && left !== null ? spent + left : ((resumed ?? start)?.budget[measure] ?? null);
 }
 
 interface MeterProps {

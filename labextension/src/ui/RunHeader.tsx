@@ -2,6 +2,7 @@
  * Who is answering what, since when, protected by what, and the button that ends it.
  */
 import { useState } from "preact/hooks";
+import type { EventOf } from "../core/events";
 import { statusOf } from "../core/reducer";
 import { duration, STATUS_WORDS } from "./format";
 import { Icon } from "./icons";
@@ -21,15 +22,23 @@ function linkNote({ link, tree }: RunView): string | null {
   return null;
 }
 
+/** What a run that did not begin at its beginning says of its past. */
+function pastNote({ parent_run, parent_span }: EventOf<"run.start">): string {
+  return parent_run
+    ? `A branch of ${parent_run}, which differs from ${parent_span} on; what came before was not asked again.`
+    : "Resumed; what was recorded before was told again, and not asked again.";
+}
+
 export function RunHeader({ view, now, stop }: { view: RunView; now: number; stop: () => Promise<void> }) {
   const { tree, snapshot, link } = view;
   const [asked, setAsked] = useState(false);
   const [refusal, setRefusal] = useState<string | null>(null);
-  const { start } = tree;
+  const { start, resumed } = tree;
   const live = start !== null && tree.end === null;
   const known = start ? statusOf(tree) : snapshot.status;
   const status = known !== "running" ? known : link === "lost" ? "lost" : asked ? "stopping" : "running";
-  const model = start?.model ?? snapshot.model;
+  const model = resumed?.model || (start?.model ?? snapshot.model);
+  const subModel = resumed?.sub_model ?? start?.sub_model;
   const ask = () => {
     setAsked(true);
     setRefusal(null);
@@ -49,7 +58,7 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
         <span class="flt-title" title={start?.task ?? snapshot.title}>
           {start?.task ?? snapshot.title}
         </span>
-        {start && <span class="flt-elapsed">{duration(now - start.ts)}</span>}
+        {start && <span class="flt-elapsed">{duration(now - (resumed ?? start).ts)}</span>}
         {live && (
           <button type="button" class="flt-stop" disabled={asked} onClick={ask}>
             {asked ? "Stopping…" : "Stop"}
@@ -65,9 +74,7 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
         {model && (
           <span class="flt-chip" title="model">
             <Icon name="llm" /> {model}
-            {start?.sub_model && start.sub_model !== model && (
-              <span class="flt-dim"> · sub-queries {start.sub_model}</span>
-            )}
+            {subModel && subModel !== model && <span class="flt-dim"> · sub-queries {subModel}</span>}
           </span>
         )}
         {start && <span class="flt-chip" title="mode">{start.mode}</span>}
@@ -78,6 +85,7 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
           </span>
         ))}
       </div>
+      {start && resumed && <p class="flt-note">{pastNote(start)}</p>}
       {note && <p class="flt-note">{note}</p>}
       {refusal && <p class="flt-note flt-note-error" role="alert">{refusal}</p>}
       {warnings.map(({ seq, level, text }) => (
