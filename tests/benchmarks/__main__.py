@@ -25,6 +25,7 @@ FAMILIES = (
     *("starts", "cells", "values", "children", "iterations", "queries", "stopping", "events", "copies", "tokens"),
     "store",
     "redaction",
+    "resuming",
 )
 
 LIMIT_S = 300  # for one family; on a quiet machine all take five minutes together
