@@ -79,13 +79,14 @@ _UNQUOTED = _NAME + _IS + rb"(" + _FIRST + _BARE + rb"{7,}[(\[]?)"  # password=s
 _TOKEN = rb"(?i:token(?:[_.-]?(?:value|\d{1,3}))?)" + _IS + _Q + rb"([\w.~+/=%-]*\d[\w.~+/=%-]*)"
 _OPTION = rb"--(?i:" + _KEYS + rb"|password|secret|token)[ ]+(" + _FIRST + _BARE + rb"{7,})"
 
-_NAMED = _QUOTE + rb"([\w .-]*(?i:" + _SECRETS.encode() + rb"|token|string|key)[\w .-]*)" + _QUOTE + _COLON
+_OPEN = rb"connection[ _.-]?string|[\w .-]key"  # not "key" alone, which every span has
+_NAMED = _QUOTE + rb"([\w .-]*(?i:" + _SECRETS.encode() + rb"|token|" + _OPEN + rb")[\w .-]*)" + _QUOTE + _COLON
 _DOUBLE = _NAMED + rb"\\*\"((?:[^\x00-\x1f\"\\]|\\+[^\x00-\x1f\"\\])+)"  # "password": "anything"
 _SINGLE = _NAMED + rb"\\*'((?:[^\x00-\x1f'\\]|\\+[^\x00-\x1f'\\])+)"
 
 _HELD = (
     rb"(?i:(?:" + _SECRETS.encode() + rb")[\w .-]*\":[\[{\d-]"
-    rb"|(?:key|string)s?[\d_. -]*\":[\[{\d-]|tokens?[\d_. -]*\":[\[{])"
+    rb"|(?:" + _OPEN + rb")s?[\d_. -]*\":[\[{\d-]|tokens?[\d_. -]*\":[\[{])"
 )
 _PLACES = [_URL, _HEADER, _COOKIE, _DOUBLE, _SINGLE, _QUOTED, _UNQUOTED, _TOKEN, _OPTION]
 SUSPECT = b"|".join([*_SHAPES, _SK, _BEARER, rb"PRIVATE KEY-", *_PLACES, _HELD])

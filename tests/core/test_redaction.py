@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet_rlm.core.events import Delta, RunEnd, RunStart, SpanEnd, SpanStart, Usage, Variable, encode
+from fleet_rlm.core.events import Delta, Display, RunEnd, RunStart, SpanEnd, SpanStart, Usage, Variable, encode
 from fleet_rlm.core.redaction import REDACTED, Redactor, encodable
 
 ENVIRON = {
@@ -147,6 +147,28 @@ def test_one_look_at_an_events_line_finds_whatever_looking_into_it_finds(text: s
     redactor = Redactor(AWKWARD, environ={})
     event = _event(text, value)
     assert encode(redactor.clean(event)) == encode(redactor.value(event))
+
+
+class OnlyLooks(Redactor):
+    """Must not have to walk an event."""
+
+    def value(self, value: Any) -> Any:
+        raise AssertionError(f"looked into {value}")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        SpanStart(span="s1", type="llm", name="query", attrs={"model": "openai/m", "key": "0123456789abcdef0123"}),
+        SpanStart(span="s1", type="tool", name="t", input='{"query": "how many tokens?", "max_tokens": 4096}'),
+        SpanEnd(span="s1", status="ok", output="42 secrets", usage=Usage(llm_calls=1, tokens_in=100, tokens_out=20)),
+        Display(
+            mimebundle={"text/html": "<b>a password: none</b>", "application/json": {"keys": ["a"], "token_ids": [1]}}
+        ),
+    ],
+)
+def test_one_look_is_enough_for_the_events_of_every_run(event: Any) -> None:
+    assert OnlyLooks(environ=ENVIRON).clean(event) == event
 
 
 @given(TEXTS, VALUES)
