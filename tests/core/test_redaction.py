@@ -163,7 +163,7 @@ class OnlyLooks(Redactor):
         SpanStart(span="s1", type="tool", name="t", input='{"query": "how many tokens?", "max_tokens": 4096}'),
         SpanEnd(span="s1", status="ok", output="42 secrets", usage=Usage(llm_calls=1, tokens_in=100, tokens_out=20)),
         Display(
-            mimebundle={"text/html": "<b>a password: none</b>", "application/json": {"keys": ["a"], "token_ids": [1]}}
+            mimebundle={"text/html": "<b>no password here</b>", "application/json": {"keys": ["a"], "token_ids": [1]}}
         ),
     ],
 )
