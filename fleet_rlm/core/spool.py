@@ -1,12 +1,13 @@
 """The file a run's log is written to: whole lines, appended by one process at a time.
 
-The lock ends with the process that holds it, however it ends; a line that was cut in mid-write is taken off before the
-next one is written.
+The lock ends with the process that holds it, however it ends and whatever it forked; a line that was cut in mid-write
+is taken off before the next one is written.
 """
 
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 from fleet_rlm.core.errors import UserError
@@ -30,6 +31,7 @@ class Spool:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         if fcntl is not None:
             self._lock()
+        _open.add(self)
 
     def _lock(self) -> None:
         try:
@@ -63,4 +65,19 @@ class Spool:
 
     def close(self) -> None:
         """Let go of file and lock."""
+        _open.discard(self)
         os.close(self._fd)
+
+
+_open: weakref.WeakSet[Spool] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """A process that was forked off and outlives its parent would hold the lock, and must not write the log."""
+    for spool in list(_open):
+        spool.close()
+        spool._fd = -1
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_leave_to_parent)
