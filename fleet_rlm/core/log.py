@@ -148,9 +148,10 @@ class RunLog:
         What the journal holds already is not written a second time, and is returned as it was given.
         """
         with self._lock:
+            event = self._redactor.clean(event)
             if self.journal is not None and self._was_written(event):
                 return event
-            event = self._bounded(self._redactor.clean(event))
+            event = self._bounded(event)
             event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000
             if event.span is None and (here := CURRENT.get()) is not None and here.log is self:
                 event.span = here.id
