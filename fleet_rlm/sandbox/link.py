@@ -158,11 +158,12 @@ class Link:
 
 async def born(link: Link) -> None:
     """Wait for a fork to announce itself. Raises SandboxDied."""
+    reason = f"it did not start within {BIRTH_S:g} s"
+    patience = asyncio.get_running_loop().call_later(BIRTH_S, link.kill, reason)
     try:
-        await asyncio.wait_for(asyncio.shield(link.ready), BIRTH_S)
-    except TimeoutError:
-        link.kill(f"it did not start within {BIRTH_S:g} s")
-        raise SandboxDied(link.ended.result()) from None
+        await asyncio.shield(link.ready)
+    finally:
+        patience.cancel()
 
 
 def _set(gone: asyncio.Future[None]) -> None:

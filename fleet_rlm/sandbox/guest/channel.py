@@ -65,8 +65,13 @@ class Box:
     __slots__ = ("event", "messages")
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self.event: threading.Event | None = None  # until somebody must wait while another reads
         self.messages: collections.deque[Message] = collections.deque()
+
+    def rouse(self) -> None:
+        """There may be a message, or the turn to read."""
+        if self.event is not None:
+            self.event.set()
 
 
 class Channel:
@@ -127,12 +132,15 @@ class Channel:
                         return box.messages.popleft()
                     finally:
                         self._turn.release()
+                if box.event is None:
+                    box.event = threading.Event()
+                    continue  # what came before it was there roused nobody
                 self._interruptible(region, box.event.wait)
                 box.event.clear()
         finally:
             self._waiting.remove(box)
             for other in self._waiting:
-                other.event.set()
+                other.rouse()
                 break
             self.interrupts.release(region)
 
@@ -167,4 +175,4 @@ class Channel:
                     os.close(fd)
                 continue
             box.messages.append((header, parts, fds))
-            box.event.set()
+            box.rouse()
