@@ -7,6 +7,7 @@ surrogates, which Postgres refuses: each becomes U+FFFD, so that what generated 
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from typing import Any
 
@@ -14,6 +15,8 @@ from sqlalchemy import JSON, BigInteger, DateTime, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
+
+from fleet_rlm.core.errors import UserError
 
 Id = String(64)
 Name = String(200)
@@ -23,14 +26,22 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(value: Any) -> Any:
-    """The same JSON value or text without the characters a database refuses."""
+    """The same JSON value or text, without the characters a database refuses and with null for what is no number.
+
+    Raises:
+        UserError: it is no JSON value.
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return value
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value) if _UNSTORABLE.search(value) else value
     if isinstance(value, dict):
         return {storable(key): storable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [storable(item) for item in value]
-    return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    raise UserError(f"the store keeps JSON values; turn the {type(value).__name__} into text, numbers, lists and dicts")
 
 
 class Words(TypeDecorator[str]):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from fleet_rlm.core import events as ev
 from fleet_rlm.sessions.store.columns import moment
@@ -62,10 +62,6 @@ async def _close(unit: Unit, run: str, ends: dict[str, ev.SpanEnd]) -> None:
 
 
 async def _end(unit: Unit, run: str, end: ev.RunEnd) -> None:
-    usage = ev.Usage()
-    for span in await unit.all(select(Span).where(Span.run_id == run, Span.type == "llm")):
-        if span.llm_calls is not None:
-            usage += ev.Usage(**{name: getattr(span, name) for name in _USAGE})
     await unit.change(
         update(Run)
         .where(Run.id == run)
@@ -75,9 +71,21 @@ async def _end(unit: Unit, run: str, end: ev.RunEnd) -> None:
             error_type=end.error_type,
             error=end.error,
             ended_at=moment(end.ts),
-            **msgspec.structs.asdict(usage),
+            **await _usage(unit, run),
         )
     )
+
+
+async def _usage(unit: Unit, run: str) -> dict[str, Any]:
+    """What all model calls used; a figure that one of them did not report is unknown, as `Usage` adds up."""
+    figures = [getattr(Span, name) for name in _USAGE]
+    asked = select(func.count(), *(func.sum(figure) for figure in figures), *(func.count(figure) for figure in figures))
+    calls = asked.where(Span.run_id == run, Span.type == "llm", Span.llm_calls > 0)
+    ((rows, *rest),) = await unit.rows(calls)
+    sums, known = rest[: len(_USAGE)], rest[len(_USAGE) :]
+    if not rows:
+        return msgspec.structs.asdict(ev.Usage())
+    return {name: sums[at] if known[at] == rows else None for at, name in enumerate(_USAGE)}
 
 
 def _opened(tenant: str, run: str, span: str, event: ev.SpanStart) -> dict[str, Any]:
@@ -99,13 +107,13 @@ def _opened(tenant: str, run: str, span: str, event: ev.SpanStart) -> dict[str, 
         "code": event.code,
         "error_type": None,
         "error": None,
-        "attrs": event.attrs,
+        "attrs": msgspec.to_builtins(event.attrs, enc_hook=repr),  # as the log's own line has them
         **_NO_USAGE,
     }
 
 
 def _closing(event: ev.SpanEnd, attrs: dict[str, Any]) -> dict[str, Any]:
-    merged = {**attrs, **event.attrs}
+    merged = {**attrs, **msgspec.to_builtins(event.attrs, enc_hook=repr)}
     return {
         "status": event.status,
         "ended_at": moment(event.ts),

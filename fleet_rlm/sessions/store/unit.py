@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import CursorResult, Delete, Select, Update, bindparam, func, inspect, select, update
+from sqlalchemy import CursorResult, Delete, Select, Table, Update, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from fleet_rlm.sessions.store import bulk
+from fleet_rlm.sessions.store.errors import Unscoped
 from fleet_rlm.sessions.store.identity import Identity
 from fleet_rlm.sessions.store.page import Page, checked
 from fleet_rlm.sessions.store.tables import Base, Owned
@@ -33,9 +35,9 @@ class Unit:
         self._session.expunge_all()  # a record is a value: neither a rollback nor a change to it reaches anything
         return found
 
-    async def rows(self, query: Select[Any, Any]) -> list[tuple[Any, Any]]:
-        """Every match of a query of two columns."""
-        return [(row[0], row[1]) for row in await self._session.execute(query)]
+    async def rows(self, query: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Every match of a query of columns."""
+        return [tuple(row) for row in await self._session.execute(query)]
 
     async def first(self, query: Select[T]) -> T | None:
         """The first match."""
@@ -66,14 +68,11 @@ class Unit:
 
     async def insert_rows(self, model: type[Base], rows: list[dict[str, Any]], again: str | Sequence[str]) -> None:
         """`insert` for rows that are stamped already, without the cost of records."""
-        table: Any = model.__table__
-        made = (postgresql if self.is_postgres else sqlite).insert(table)
-        if again == "stays":
-            made = made.on_conflict_do_nothing()
-        elif again != "fails":
-            keys = [column.name for column in table.primary_key]
-            made = made.on_conflict_do_update(index_elements=keys, set_={name: made.excluded[name] for name in again})
-        await self._session.execute(made, rows)
+        tenant = self.identity.tenant
+        if any(row["tenant_id"] != tenant for row in rows):
+            raise Unscoped(f"a row for {model.__tablename__} is not stamped with the tenant of its scope")
+        statement, parameters = bulk.insert_or(_table(model), rows, again, tenant, postgres=self.is_postgres)
+        await self._session.execute(statement, parameters)
 
     async def insert_or(self, record: Base, changes: Callable[[Any], dict[str, Any]], where: Any, answer: Any) -> Any:
         """Insert, or change the row that has the key, in one statement that no other transaction can come between.
@@ -83,7 +82,7 @@ class Unit:
             where: what must hold of the existing row; else nothing is changed.
             answer: the column to return; None is returned where nothing was written.
         """
-        table: Any = type(record).__table__
+        table = _table(type(record))
         made = (postgresql if self.is_postgres else sqlite).insert(table)
         keys = [column.name for column in table.primary_key]
         made = made.on_conflict_do_update(index_elements=keys, set_=changes(made.excluded), where=where)
@@ -91,19 +90,10 @@ class Unit:
 
     async def update_rows(self, model: type[Base], rows: list[dict[str, Any]]) -> None:
         """Change many rows, each found by its key; all name the same columns."""
-        if not rows:
-            return
-        table: Any = model.__table__
-        keys = [column.name for column in table.primary_key]
-        found = [table.c[key] == bindparam(f"key_{key}") for key in keys]
-        changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0] if name not in keys}
-        named = [
-            {f"key_{name}" if name in keys else f"new_{name}": value for name, value in row.items()}
-            | {"key_tenant_id": self.identity.tenant}
-            for row in rows
-        ]
-        connection = await self._session.connection()
-        await connection.execute(update(table).where(*found).values(changed), named)
+        if rows:
+            tenant = self.identity.tenant
+            statement, parameters = bulk.update_each(_table(model), rows, tenant, postgres=self.is_postgres)
+            await (await self._session.connection()).execute(statement, parameters)
 
     @property
     def is_postgres(self) -> bool:
@@ -129,3 +119,7 @@ class Unit:
 def _columns(model: type[Base]) -> list[tuple[str, str]]:
     mapper = inspect(model)
     return [(attribute.key, attribute.columns[0].name) for attribute in mapper.column_attrs]
+
+
+def _table(model: type[Base]) -> Table:
+    return model.__table__  # type: ignore[return-value]

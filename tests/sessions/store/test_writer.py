@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +208,43 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "cannot be used now" in done.stdout
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from fleet_rlm.sessions.store import EventWriter, StoreUnavailable, open_store
+from tests.sessions.store.logs import begun, end
+from tests.sessions.store.test_writer import heard
+
+home = Path(sys.argv[1])
+store = open_store(f"sqlite:///{home}/fleet.db")
+store.scoped().sessions.create("one")  # everything is imported, and the file is there
+store.close()
+for path, mode in ((home / "fleet.db", 0o444), (home, 0o555)):
+    path.chmod(mode)
+if os.geteuid() == 0:
+    os.seteuid(65534)  # modes mean nothing to root
+log = begun()
+told = heard(log, "kept in memory only until they can be stored")
+recorder = EventWriter(store.scoped(), log)
+told()
+end(log)
+try:
+    recorder.close()
+except StoreUnavailable as error:
+    print(error)
+"""
+
+
+def test_a_home_that_is_read_only_does_not_stop_the_run() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        command = [sys.executable, "-c", READ_ONLY, folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        os.chmod(folder, 0o755)
+    assert done.returncode == 0, done.stderr
+    assert "fleet.db cannot be used now" in done.stdout
 
 
 def test_a_damaged_store_is_told_once_and_does_not_stop_the_run(tmp_path: Path) -> None:
