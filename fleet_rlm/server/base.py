@@ -72,6 +72,8 @@ class Handler(FleetHandler):
         house: House = self.settings[HOUSE]
         return house
 
+    request_id = "-"
+
     async def prepare(self, **options: Any) -> None:
         """Give the request its id, then find out who asks."""
         given = self.request.headers.get("X-Request-Id", "")
@@ -117,6 +119,7 @@ class Handler(FleetHandler):
     def write_error(self, status_code: int, **details: Any) -> None:
         """Every error as `{"code", "message"}`."""
         error = (details.get("exc_info") or (None, None))[1]
+        self.set_header("X-Request-Id", self.request_id)  # what was set before went with the answer that failed
         if isinstance(error, RefusedRequest):
             super().write_error(status_code, **details)
             return

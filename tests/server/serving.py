@@ -118,9 +118,9 @@ class Serving:
         """All it has logged."""
         return self.log_file.read_text(errors="replace")
 
-    def get(self, path: str, status: int = 200, **query: Any) -> Any:
+    def get(self, path: str, expected: int = 200, **query: Any) -> Any:
         """What a GET below the API answers; the status is checked."""
-        return self._answer(self.client.get(self.base + path, params=query), status)
+        return self._answer(self.client.get(self.base + path, params=query), expected)
 
     def post(self, path: str, status: int = 201, headers: dict[str, str] | None = None, **body: Any) -> Any:
         """What a POST answers."""
@@ -181,12 +181,34 @@ class Serving:
         told = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
         return dict(one.split("=", 1) for one in told if "=" in one)
 
-    def until_kernel_is_gone(self, session: str, kernel: str) -> None:
+    def until_kernel_is_gone(self, kernel: str) -> None:
         """Wait until the server has let go of a kernel."""
         until = time.monotonic() + ANSWER_S
         while kernel in {one["id"] for one in self.kernels()}:
             assert time.monotonic() < until
             time.sleep(0.05)  # nothing tells when it does
+
+    def until_gone(self, pid: int) -> None:
+        """Wait until a process has ended."""
+        until = time.monotonic() + ANSWER_S
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)  # it is no child of ours, so nobody tells when it does
+
+    def until_culled(self, kernel: str) -> None:
+        """Wait until the server has culled a kernel."""
+        until = time.monotonic() + ANSWER_S
+        while not any("Culling" in line and kernel in line for line in self.log().splitlines()):
+            assert time.monotonic() < until
+            time.sleep(0.05)  # nothing tells when it does
+
+    def until_refused(self, token: str) -> None:
+        """Wait until the gateway does not take a token any more."""
+        until = time.monotonic() + ANSWER_S
+        bearer = {"Authorization": f"Bearer {token}"}
+        while httpx.get(f"{self.base}lm/models", headers=bearer, trust_env=False).status_code == 200:
+            assert time.monotonic() < until
+            time.sleep(0.05)  # nothing tells when
 
     @contextlib.contextmanager
     def executing(self, kernel: str, code: str) -> Iterator[None]:
@@ -280,9 +302,14 @@ class SlowWatcher:
         ]
         self._socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
 
+    def close(self) -> None:
+        """Leave without a word."""
+        self._socket.close()
+
     def stalled(self, seconds: float) -> tuple[int, int]:
         """Take nothing for so long, then read all: the number after the last event that came, and the closing code."""
         time.sleep(seconds)  # being slow is the point
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         data = b""
         with contextlib.suppress(ConnectionResetError):
             while piece := self._socket.recv(65_536):

@@ -23,7 +23,7 @@ from fleet_rlm.server.kernel.outlet import Outlet, Send
 from fleet_rlm.server.kernel.station import Conflict
 from fleet_rlm.sessions.session import Session
 
-LINGER_S = 60.0
+LINGER_S = 10.0
 """How long a run that has ended is still told of: a server that missed its last event finds out."""
 
 OWNER = "owner.json"

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from fleet_rlm.server.kernel.hosting import Hosting
 
-HEARTBEAT_S = 20.0
-"""Seconds between signs of life while a run goes on. Culling looks at minutes; the server names less where it must."""
+HEARTBEAT_S = 2.0
+"""Seconds between signs of life while something goes on: so long a lost last event is not missed. The server names less
+where kernels are culled sooner."""
 
 logger = logging.getLogger("fleet_rlm")
 
@@ -40,6 +41,7 @@ class Station:
         self._hosting: Hosting | None = None
         self._loading = asyncio.Lock()
         self._beat: asyncio.Task[None] | None = None
+        self._under_way = 0
         self._heartbeat_s = HEARTBEAT_S
 
     def received(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
@@ -48,6 +50,9 @@ class Station:
 
     async def _answer(self, content: dict[str, Any]) -> None:
         told: dict[str, Any] = {"id": content["id"]}
+        self._under_way += 1
+        if self._beat is None or self._beat.done():
+            self._beat = asyncio.create_task(self._live())
         try:
             told["result"] = await self._done(content["verb"], content["args"])
         except FleetError as error:
@@ -55,6 +60,8 @@ class Station:
         except Exception as error:  # a fault of ours must be told, or the server would wait for an answer
             logger.exception("the request %r failed", content["verb"])
             told |= {"fault": "failed", "message": f"{type(error).__name__}: {error}"}
+        finally:
+            self._under_way -= 1
         self._send(wire.ANSWER, told)
 
     async def _done(self, verb: str, args: dict[str, Any]) -> Any:
@@ -62,11 +69,7 @@ class Station:
             self._heartbeat_s = args["heartbeat_s"]
             submit(self._hosted())  # the seconds of importing dspy pass before the first question
             return {"version": __version__, "wire": wire.VERSION, "pid": os.getpid()}
-        hosting = await self._hosted()
-        result = await hosting.do(verb, args)
-        if hosting.alive() and (self._beat is None or self._beat.done()):
-            self._beat = asyncio.create_task(self._live(hosting))
-        return result
+        return await (await self._hosted()).do(verb, args)
 
     async def _hosted(self) -> Hosting:
         async with self._loading:
@@ -75,11 +78,14 @@ class Station:
                 self._hosting = module.Hosting(self._send_events)
             return self._hosting
 
-    async def _live(self, hosting: Hosting) -> None:
-        """Give signs of life as long as a run goes on, and once more afterwards, so that no last event is missed."""
-        while runs := hosting.alive():
-            self._send(wire.ALIVE, {"runs": runs})
+    async def _live(self) -> None:
+        """Give signs of life as long as a request is under way or a run is told of: to be silent is to be culled."""
+        while True:
             await asyncio.sleep(self._heartbeat_s)
+            runs = self._hosting.alive() if self._hosting is not None else {}
+            if not runs and not self._under_way and not self._loading.locked():
+                return
+            self._send(wire.ALIVE, {"runs": runs})
 
     def _send_events(self, run: str, first: int, lines: list[bytes]) -> None:
         self._send(wire.EVENTS, {"run": run, "from": first}, [b"\n".join(lines)])

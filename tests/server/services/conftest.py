@@ -71,4 +71,4 @@ def server(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def _answered(prompt: Prompt) -> Fields:
-    return answer(**{name: "forty-two" for name in prompt.outputs})
+    return answer(**dict.fromkeys(prompt.outputs, "forty-two"))

@@ -24,7 +24,7 @@ from fleet_rlm.server.services.kernels.environment import clean_environment
 from fleet_rlm.server.services.kernels.link import Link
 from fleet_rlm.server.services.owner import Owner
 
-HEARTBEAT_S = 20.0
+HEARTBEAT_S = 2.0
 CLOSE_S = 12
 """A session takes up to ten seconds to stop its turn and save."""
 

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from fleet_rlm.sessions.store import Scope, Store
     from fleet_rlm.sessions.store.tables import Run as Row
 
-KEPT_S = 120.0
-"""How long the latest events of a run that is over stay in memory; its kernel tells of it for half of that."""
+KEPT_S = 30.0
+"""How long the latest events of a run that is over stay in memory: longer than its kernel tells of it."""
 
 WRITTEN_S = 2.0
 """How long to wait for the last rows of a run that has just ended."""
@@ -150,6 +150,10 @@ class RunService:
     ) -> Page[Run]:
         """Runs, the latest first; `session` is an id or a name, `search` a part of the task."""
         scope = await self._scope(identity)
+        mine = [live for live in self._live.values() if live.held.owner == Owner.of(identity)]
+        beginning = [live.recorder.begun for live in mine if not live.recorder.begun.done()]
+        if beginning:
+            await asyncio.wait(beginning, timeout=WRITTEN_S)
         if session is not None:
             session = await self._session_id(identity, session)
         page = await scope.runs.alist(session_id=session, status=status, search=search, limit=limit, offset=offset)

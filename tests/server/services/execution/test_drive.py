@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.serving import Serving
 from tests.server.services.conftest import Model
+from tests.server.serving import Serving
 
 
 def test_a_turn_is_streamed_from_its_first_event_to_its_last(server: Serving) -> None:

@@ -8,8 +8,8 @@ import itertools
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.serving import Serving, Talk
 from tests.server.services.conftest import Model
+from tests.server.serving import Serving, Talk
 
 ADA = {"X-Fleet-Debug-Tenant": "acme", "X-Fleet-Debug-User": "ada"}
 
@@ -24,9 +24,12 @@ def run(server: Serving) -> str:
 
 
 def closed_with(talk: Talk) -> int:
-    with pytest.raises(ConnectionClosed) as closed:
+    def to_the_end() -> None:
         while True:
             talk.hear()
+
+    with pytest.raises(ConnectionClosed) as closed:
+        to_the_end()
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 

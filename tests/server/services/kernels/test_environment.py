@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fleet_rlm.server.services.kernels.environment import clean_environment
-from tests.server.serving import TOKEN, Serving
 from tests.server.services.conftest import SECRETS
+from tests.server.serving import TOKEN, Serving
 
 
 def test_what_programs_need_stays() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.server.serving import Serving
 from tests.server.services.conftest import Model
+from tests.server.serving import Serving
 
 ADA = {"X-Fleet-Debug-Tenant": "acme", "X-Fleet-Debug-User": "ada"}
 
@@ -40,7 +40,7 @@ def test_a_session_answers_again_after_its_kernel_was_restarted_from_outside(ser
         talk.until("ended")
         kernel = server.kernel_id_of("kernels")
         server.client.post(f"{server.origin}/api/kernels/{kernel}/restart").raise_for_status()
-        server.until_kernel_is_gone("kernels", kernel)
+        server.until_kernel_is_gone(kernel)
         talk.ask("After", session_id="kernels", execution_mode="direct")
         assert talk.until("ended")["status"] == "ok"
 
