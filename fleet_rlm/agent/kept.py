@@ -138,8 +138,7 @@ def _kept(value: Any, store: Path, room: int) -> Entry:
             whole = FORMATS[name].write(value, file)
         if not whole:
             return Entry(kind, why=f"({kind}) is of a kind that is not kept")
-        with open(temporary, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = _sha256(temporary)
         os.replace(temporary, store / sha256)
         return Entry(kind, name, sha256)
     finally:
@@ -160,9 +159,16 @@ def _restored(entry: Entry, store: Path) -> Any:
     try:
         file = store / str(entry.sha256)
         os.utime(file)
+        if _sha256(file) != entry.sha256:
+            raise _Gone(f"({entry.type}) is no longer what was kept")
         return FORMATS[entry.format].read(file)
     except OSError:
         raise _Gone(f"({entry.type}) is no longer kept") from None
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _looks(value: GrantedFile | GrantedDirectory) -> str:
@@ -235,6 +241,8 @@ def _write_table(value: Any, file: IO[bytes]) -> bool:
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame)
     except (pa.ArrowException, TypeError, ValueError):
         return False
+    if not table.num_rows and any(map(pa.types.is_dictionary, table.schema.types)):
+        return False  # the categories of no rows are not written
     with pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     if frame is table:
