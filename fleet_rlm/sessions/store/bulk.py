@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import JSON, Table, Text, Update, bindparam, cast, column, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 Rows = Sequence[dict[str, Any]]
 
-_DIALECT = postgresql.dialect()
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def insert_or(table: Table, rows: Rows, again: str | Sequence[str], tenant: str, *, postgres: bool) -> tuple[Any, Any]:

@@ -77,7 +77,7 @@ class Moment(TypeDecorator[datetime.datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"the store takes aware times only; {value!r} has no time zone")
+            raise UserError(f"the store takes aware times only; {value.isoformat()} has no time zone")
         value = value.astimezone(datetime.UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 

@@ -97,10 +97,11 @@ def translated(place: str) -> Iterator[None]:
 
     Raises:
         StoreDamaged, StoreUnavailable: as above.
+        UserError: a value cannot be stored.
     """
     try:
         yield
-    except (sqlalchemy.exc.DBAPIError, sqlite3.Error) as error:
+    except (sqlalchemy.exc.StatementError, sqlite3.Error) as error:
         told = _told(error, place)
         if told is None:
             raise
@@ -109,8 +110,10 @@ def translated(place: str) -> Iterator[None]:
         raise StoreUnavailable(UNAVAILABLE.format(place=place, fault=error)) from error
 
 
-def _told(error: Exception, place: str) -> StoreError | None:
+def _told(error: Exception, place: str) -> FleetError | None:
     cause = getattr(error, "orig", None) or error
+    if isinstance(cause, UserError):  # a value that a column type refused
+        return cause
     text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     if any(sign in text for sign in DAMAGED):
         return StoreDamaged(

@@ -21,6 +21,7 @@ from fleet_rlm.sessions.store import (
     NotFound,
     Scope,
     StoreDamaged,
+    StoreError,
     StoreUnavailable,
     open_store,
     writer,
@@ -309,7 +310,7 @@ def test_a_log_that_does_not_begin_at_its_beginning_is_refused(mine: Scope) -> N
     log = RunLog("r1")
     notes(log, 1)
     recorder = EventWriter(mine, log)
-    with pytest.raises(Exception, match=r"does not begin with run\.start"):
+    with pytest.raises(StoreError, match=r"does not begin with run\.start"):
         recorder.flush()
 
 
