@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fleet_rlm.cli import options
 from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, followed, report_of
+from fleet_rlm.cli.database import db_command
 from fleet_rlm.core.errors import FleetError, ModelError, UserError
 
 if TYPE_CHECKING:
@@ -165,5 +166,6 @@ COMMANDS: dict[str, options.Command] = {
     "runs": runs_command,
     "show": show_command,
     "models": models_command,
+    "db": db_command,
     "doctor": doctor_command,
 }

@@ -82,6 +82,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     show.add_argument("--html", type=Path, metavar="PATH", help="also write the report")
 
     _command(kinds, commands, "models", "the models that can be named right now")
+    db = _command(kinds, commands, "db", "bring the store up to date; DATABASE_URL says which one")
+    db.add_argument(
+        "work",
+        choices=("upgrade", "catch-up"),
+        help="upgrade: to this program's schema, as the role that owns the database; catch-up: with the runs on disk",
+    )
+    db.add_argument("--role", default="fleet_app", metavar="NAME", help="the role servers connect as (fleet_app)")
     _command(kinds, commands, "doctor", "whether everything a run needs is there, and what to do if not")
     return top
 

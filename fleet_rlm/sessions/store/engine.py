@@ -92,12 +92,22 @@ def place_of(url: str | None, home: Path) -> Place:
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return Place(parsed.set(drivername="sqlite"))
     if kind in ("postgres", "postgresql"):
+        _need_psycopg()
         _warn_of_tls(parsed)
         return Place(parsed.set(drivername="postgresql"))
     raise UserError(
         f"DATABASE_URL begins with {parsed.drivername!r}; write postgresql://role:password@host/database, or "
         "sqlite:////path/to/file.db"
     )
+
+
+def _need_psycopg() -> None:
+    try:
+        import psycopg  # noqa: F401  # an extra: most people work with a file
+    except ImportError as error:
+        raise UserError(
+            "DATABASE_URL names a Postgres, and its driver is missing; pip install 'fleet-rlm[postgres]'"
+        ) from error
 
 
 def _warn_of_tls(url: URL) -> None:

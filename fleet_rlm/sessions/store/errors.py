@@ -117,8 +117,8 @@ def _told(error: Exception, place: str) -> FleetError | None:
     text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     if any(sign in text for sign in DAMAGED):
         return StoreDamaged(
-            f"{place} is damaged ({text}) and is left untouched; move it aside, and the next start makes a new one "
-            "and reads the runs on disk into it again"
+            f"{place} is damaged ({text}) and is left untouched; move it aside, and 'fleet db catch-up' makes a new "
+            "one and reads the runs on disk into it"
         )
     lost = bool(getattr(error, "connection_invalidated", False))
     names = {one.__name__ for one in type(cause).__mro__}

@@ -86,7 +86,7 @@ async def check_server(connection: AsyncConnection, place: Place) -> None:
     if not judged(found, place):
         raise StoreOutdated(
             f"{place} has {'no schema' if found is None else f'schema {found}'} and this fleet-rlm needs "
-            f"{revisions()[-1]}; run 'fleet db upgrade' with the URL of the role that owns the database"
+            f"{revisions()[-1]}; run 'fleet db upgrade' with a DATABASE_URL of the role that owns the database"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def test_every_name_of_postgres_means_psycopg(scheme: str) -> None:
 def test_another_database_is_refused_with_what_to_write(url: str) -> None:
     with pytest.raises(UserError, match="write postgresql://role:password@host/database"):
         place_of(url, Path())
+
+
+def test_a_missing_driver_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UserError, match=r"pip install 'fleet-rlm\[postgres\]'"):
+        place_of("postgresql://r@127.0.0.1/fleet", Path())
 
 
 def test_a_password_is_in_no_message() -> None:
