@@ -8,10 +8,12 @@ sessions lie there.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fleet_rlm.core.errors import ContextError, UserError
 from fleet_rlm.core.settings import Settings
+from fleet_rlm.sandbox.files import LEFT_OUT
 
 NO_FILES = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
@@ -49,9 +51,34 @@ class Roots:
             raise OutsideRoots(
                 f"{text} is outside of {self}; name a file there, or let the user add a root (FLEET_ROOTS)"
             )
-        if not found.exists():
-            raise ContextError(f"{text} does not exist in {self}; find_files and list_files tell what does")
+        try:
+            found.lstat()
+        except OSError as error:
+            told = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise ContextError(f"{text} {told} in {self}; list_files tells what does") from None
         return found
+
+    def files(self, top: Path, skip: Callable[[str, str], object] = lambda path, reason: None) -> Iterator[Path]:
+        """Files below a resolved directory, in a stable order; a link to a file inside the roots is a file of its own.
+
+        Version control data, caches and installed packages are left out, and so is what leads out of the roots.
+
+        Args:
+            skip: is told what is left out, by path relative to `top`, and why.
+        """
+        for place, folders, names in os.walk(top, onerror=lambda error: skip(_below(error.filename, top), str(error))):
+            for name in sorted(folders):
+                path = Path(place, name)
+                if name in LEFT_OUT or path.is_symlink() or not self.holds(path):
+                    folders.remove(name)
+                    skip(_below(path, top), LEFT_OUT.get(name, "a symbolic link to a directory, or closed to agents"))
+            folders.sort()
+            for name in sorted(names):
+                path = Path(place, name)
+                if self.holds(Path(os.path.realpath(path))):
+                    yield path
+                else:
+                    skip(_below(path, top), "a symbolic link that leads out of the roots")
 
     def holds(self, resolved: Path) -> bool:
         """Whether a path whose links are resolved already is inside a root."""
@@ -61,6 +88,10 @@ class Roots:
 
     def __str__(self) -> str:
         return f"the root{'s' if len(self.paths) > 1 else ''} {', '.join(map(str, self.paths))}"
+
+
+def _below(path: str | Path, top: Path) -> str:
+    return os.path.relpath(path, top)
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ and a session that keeps the directory keeps the document. Does not know agents,
 """
 
 from fleet_rlm.agent.documents.collection import Documents
-from fleet_rlm.agent.documents.document import Document, DocumentError
+from fleet_rlm.agent.documents.document import Document
+from fleet_rlm.agent.documents.errors import DocumentError
 
 __all__ = ["Document", "DocumentError", "Documents"]

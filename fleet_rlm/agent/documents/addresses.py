@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.agent.patterns import compiled
 
 Strategy = Literal["size", "headers", "timestamps", "json_keys"]

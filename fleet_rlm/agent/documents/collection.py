@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from fleet_rlm.agent.context import RESERVED
-from fleet_rlm.agent.documents.document import Document, DocumentError
+from fleet_rlm.agent.documents.document import Document
+from fleet_rlm.agent.documents.errors import DocumentError
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,13 @@ class Documents:
         Raises:
             DocumentError: it cannot be written.
         """
+        try:
+            return self._kept(text)
+        except OSError as error:
+            place = self._directory or tempfile.gettempdir()
+            raise DocumentError(f"the text cannot be kept in {place}: {error.strerror}") from error
+
+    def _kept(self, text: Iterable[str]) -> Kept:
         digest, chars, lines = hashlib.sha256(), 0, 0
         fd, partial = tempfile.mkstemp(dir=self.directory, prefix=".partial-")
         try:
@@ -110,10 +118,8 @@ class Documents:
                     chars, lines = chars + len(piece), lines + piece.count("\n")
                     file.write(data)
             os.replace(partial, self.directory / digest.hexdigest())
-        except BaseException as error:
+        except BaseException:
             os.unlink(partial)
-            if isinstance(error, OSError):
-                raise DocumentError(f"the text cannot be kept in {self.directory}: {error.strerror}") from error
             raise
         return Kept(digest.hexdigest(), chars, lines)
 

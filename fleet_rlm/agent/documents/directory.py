@@ -6,13 +6,12 @@ import asyncio
 import os
 from pathlib import Path
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.agent.documents.folder import FolderText
 from fleet_rlm.agent.documents.kinds import BINARY, PROBE, kind_of
 from fleet_rlm.agent.documents.parsing import parsed
 from fleet_rlm.agent.documents.reading import opened, pieces
 from fleet_rlm.agent.roots import Roots
-from fleet_rlm.sandbox.files import LEFT_OUT
 
 FILES = 20_000
 TOTAL = 512 << 20
@@ -59,7 +58,9 @@ def check_size(folder: FolderText, source: object) -> None:
 def _take_texts(root: Path, roots: Roots, folder: FolderText) -> list[tuple[str, Path, str]]:
     """Add the text files; returns those a parser must read: name, where it really is, kind."""
     convert = []
-    for path in _files(root, roots, folder):
+    for number, path in enumerate(roots.files(root, folder.skip)):
+        if number >= FILES:
+            raise DocumentError(f"{root} {TOO_MUCH}")
         name = os.path.relpath(path, root)
         try:
             with opened(path.resolve()) as file:
@@ -76,23 +77,3 @@ def _take_texts(root: Path, roots: Roots, folder: FolderText) -> list[tuple[str,
             folder.skip(name, str(error))
         check_size(folder, root)
     return convert
-
-
-def _files(root: Path, roots: Roots, folder: FolderText) -> list[Path]:
-    found: list[Path] = []
-    for place, folders, names in os.walk(root):
-        for name in sorted(folders):
-            path = Path(place, name)
-            if name in LEFT_OUT or path.is_symlink():
-                folders.remove(name)
-                folder.skip(os.path.relpath(path, root), LEFT_OUT.get(name, "a symbolic link to a directory"))
-        folders.sort()
-        for name in sorted(names):
-            path = Path(place, name)
-            if path.is_symlink() and not roots.holds(Path(os.path.realpath(path))):
-                folder.skip(os.path.relpath(path, root), "a symbolic link that leads out of the roots")
-            else:
-                found.append(path)
-        if len(found) > FILES:
-            raise DocumentError(f"{root} {TOO_MUCH}")
-    return found

@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.agent.documents.folder import KeptFolder
-from fleet_rlm.core.errors import ContextError
+from fleet_rlm.agent.documents.reading import lines
 from fleet_rlm.sandbox.files import GrantedFile
 
 WHOLE_CHARS = 64_000_000
 """Characters of a text that is taken into memory as a whole; code in the sandbox reads larger ones."""
-
-
-class DocumentError(ContextError):
-    """A document cannot be loaded, found or read; the message says what to do instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +62,8 @@ class Document:
     def lines(self) -> Iterator[str]:
         """The lines of the text, one after the other, however large it is."""
         self._check()
-        with open(self.path, encoding="utf-8", newline="\n") as file:
-            yield from file
+        with open(self.path, "rb") as file:
+            yield from lines(file, "utf-8")
 
     def value(self) -> GrantedFile | KeptFolder:
         """What a sandbox is given: its text, or for a directory its files by path."""

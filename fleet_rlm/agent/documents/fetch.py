@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import httpcore
 
 from fleet_rlm.agent.documents.addresses import FetchRefused, Resolver, checked, resolve
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 
 PORTS = {"http": 80, "https": 443}
 TRIED = 4

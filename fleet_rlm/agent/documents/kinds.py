@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import PurePosixPath
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 
 SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdx"), "markdown"),

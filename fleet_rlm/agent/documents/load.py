@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from fleet_rlm.agent.documents.collection import Documents, check_alias
 from fleet_rlm.agent.documents.directory import folder_of
-from fleet_rlm.agent.documents.document import Document, DocumentError
+from fleet_rlm.agent.documents.document import Document
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.agent.documents.fetch import Fetcher
 from fleet_rlm.agent.documents.folder import FolderText
 from fleet_rlm.agent.documents.kinds import PARSED, PROBE, kind_of

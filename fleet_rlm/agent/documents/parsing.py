@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.sandbox.guest import lockdown
 from fleet_rlm.sandbox.template import ENVIRONMENT, readable
 

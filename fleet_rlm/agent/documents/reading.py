@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 
 PIECE = 1 << 22
+LONGEST_LINE = 1 << 20
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -58,9 +59,22 @@ def encoding_of(file: IO[bytes]) -> str:
     return "utf-8"
 
 
-def pieces(file: IO[bytes]) -> Iterator[str]:
-    """The text of an open file, piece by piece, line ends as they are."""
-    decoder = codecs.getincrementaldecoder(encoding_of(file))("replace")
+def lines(file: IO[bytes], encoding: str = "") -> Iterator[str]:
+    """The lines of an open file without their ends; of one that is longer than a megabyte, its beginning."""
+    line = ""
+    for piece in pieces(file, encoding):
+        first, *others = piece.split("\n")
+        line += first[: LONGEST_LINE - len(line)]
+        for other in others:
+            yield line.removesuffix("\r")
+            line = other[:LONGEST_LINE]
+    if line:
+        yield line.removesuffix("\r")
+
+
+def pieces(file: IO[bytes], encoding: str = "") -> Iterator[str]:
+    """The text of an open file, piece by piece, line ends as they are; the encoding is found out if not given."""
+    decoder = codecs.getincrementaldecoder(encoding or encoding_of(file))("replace")
     file.seek(0)
     while data := file.read(PIECE):
         yield decoder.decode(data)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from fleet_rlm.agent.documents.addresses import FetchRefused
 from fleet_rlm.agent.documents.directory import FILES, check_size
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.agent.documents.fetch import Fetcher
 from fleet_rlm.agent.documents.folder import FolderText
 from fleet_rlm.agent.documents.kinds import is_binary

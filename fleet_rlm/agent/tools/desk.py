@@ -32,6 +32,7 @@ class Desk:
         self.sandbox = sandbox
         self.names = names
         self.workspace = workspace
+        self._made: set[str] = set()
         documents = workspace.documents if workspace else ()
         self._placed = {one.alias: one.sha256 for one in documents if one.alias in names and one.is_kept}
 
@@ -39,13 +40,23 @@ class Desk:
         """The sandbox, with every document and every function in it."""
         for document in self.workspace.documents if self.workspace else ():
             if document.is_kept and self._placed.get(document.alias) != document.sha256:
-                await self.put(document.alias, document.value())
+                await self._bind(document.alias, document.value())
                 self._placed[document.alias] = document.sha256
         fill(self.scope, self.sandbox, self.names)
         return self.sandbox
 
     async def put(self, name: str, value: Any) -> None:
-        """Bind a variable of the sandbox that children get too."""
+        """Bind a variable that a tool made, and that children get too.
+
+        Raises:
+            DocumentError: the name is that of a document, or of the question's own data.
+        """
+        if name in self.names and name not in self._made:
+            raise DocumentError(f"the name `{name}` is that of other data; load the document under another alias")
+        self._made.add(name)
+        await self._bind(name, value)
+
+    async def _bind(self, name: str, value: Any) -> None:
         await self.sandbox.aput(name, value)
         if name not in self.names:
             self.names.append(name)
@@ -82,7 +93,10 @@ class Library:
         key = digest(*asked)
         record = self.log.recorded("tool", "load", key)
         with self.log.span("tool", "load", input=" ".join(asked), attrs={"key": key}, record=record) as span:
-            document = self._known(record) or await load()
+            try:
+                document = self._known(record) or await load()
+            except OSError as error:  # a full disk, no process left: of the machine, not of the document
+                raise DocumentError(f"{asked[0]} cannot be loaded: {error.strerror or error}") from error
             span.output = json.dumps(document.state())
             return document
 

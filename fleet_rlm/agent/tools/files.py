@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fleet_rlm.agent.documents.document import DocumentError
+from fleet_rlm.agent.documents.errors import DocumentError
 from fleet_rlm.agent.documents.kinds import PROBE, is_binary
-from fleet_rlm.agent.documents.reading import opened, pieces
+from fleet_rlm.agent.documents.reading import lines, opened
 from fleet_rlm.agent.patterns import compiled
 from fleet_rlm.agent.roots import Roots
 from fleet_rlm.agent.tools.desk import Library
 from fleet_rlm.core.errors import UserError
-from fleet_rlm.sandbox.files import LEFT_OUT
 
 LISTED = 200
 HITS = 50
@@ -34,37 +33,41 @@ def file_tools(library: Library, roots: Roots) -> list[Callable[..., Any]]:
 
     async def list_files(path: str = "", pattern: str = "*") -> str:
         """List files below a directory with their sizes, those whose name or path fits a pattern such as `*.py`."""
-        return await asyncio.to_thread(_listed, roots, path, pattern)
+        return await _read(_listed, roots, path, pattern)
 
     async def find_files(pattern: str, path: str = "", name: str = "*") -> str:
         """Search text files below a directory for a regular expression; returns `path:line: text`. `name` limits the
         files, such as `*.log`."""
-        return await asyncio.to_thread(_found, roots, pattern, path, name)
+        return await _read(_found, roots, pattern, path, name)
 
     async def read_file_slice(path: str, start_line: int = 1, num_lines: int = 100) -> str:
         """Read some lines of a text file or of a loaded document (by alias), each with its number."""
         if start_line < 1 or not 1 <= num_lines <= LINES:
             raise UserError(f"lines count from 1, and at most {LINES:,} are read at once")
         if path in library.documents:
-            return await asyncio.to_thread(_slice, path, library.documents.get(path).lines(), start_line, num_lines)
-        return await asyncio.to_thread(_slice, path, _lines(roots.resolve(path)), start_line, num_lines)
+            return await _read(_slice, path, library.documents.get(path).lines(), start_line, num_lines)
+        return await _read(_slice, path, _lines(roots.resolve(path)), start_line, num_lines)
 
     return [list_files, find_files, read_file_slice]
 
 
+async def _read(work: Callable[..., str], *arguments: Any) -> str:
+    """Done on a thread; what the disk refuses is an error in words."""
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except OSError as error:
+        raise DocumentError(f"{error.filename or 'a file'} cannot be read: {error.strerror}") from None
+
+
 def _files(roots: Roots, path: str, pattern: str) -> Iterator[tuple[str, Path]]:
-    """Files below a directory of the roots, named relative to it; links and what is left out are not followed."""
+    """Regular files below a directory of the roots, named relative to it, and where they really are."""
     top = roots.resolve(path or ".")
     if not top.is_dir():
         raise UserError(f"{path} is a file, not a directory; read it by read_file_slice or load_document")
-    for place, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if name not in LEFT_OUT)
-        for name in sorted(names):
-            found = Path(place, name)
-            told = str(found.relative_to(top))
-            fits = fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(told, pattern)
-            if fits and not found.is_symlink() and found.is_file():
-                yield told, found
+    for file in roots.files(top):
+        told = str(file.relative_to(top))
+        if (fnmatch.fnmatch(file.name, pattern) or fnmatch.fnmatch(told, pattern)) and os.path.isfile(file):
+            yield told, file.resolve()
 
 
 def _listed(roots: Roots, path: str, pattern: str) -> str:
@@ -97,7 +100,7 @@ def _text_lines(path: Path) -> Iterator[str]:
         with opened(path) as file:
             if os.fstat(file.fileno()).st_size <= SEARCHED_FILE and not is_binary(file.read(PROBE)):
                 file.seek(0)
-                yield from "".join(pieces(file)).splitlines()
+                yield from lines(file)
     except DocumentError:  # gone or forbidden since it was listed: nothing is found in it
         return
 
@@ -107,20 +110,14 @@ def _lines(path: Path) -> Iterator[str]:
         if is_binary(file.read(PROBE)):
             raise DocumentError(f"{path} is not a text file; load_document reads other formats")
         file.seek(0)
-        rest = ""
-        for piece in pieces(file):
-            *whole, rest = (rest + piece).split("\n")
-            yield from whole
-        if rest:
-            yield rest
+        yield from lines(file)
 
 
-def _slice(name: str, lines: Iterator[str], start: int, number: int) -> str:
+def _slice(name: str, text: Iterator[str], start: int, number: int) -> str:
     out: list[str] = []
     chars = 0
-    for index, line in enumerate(itertools.islice(lines, start - 1, start - 1 + number), start):
-        text = line.rstrip("\r\n")
-        cut = f"{text[:LINE_CHARS]} ... ({len(text):,} characters)" if len(text) > LINE_CHARS else text
+    for index, line in enumerate(itertools.islice(text, start - 1, start - 1 + number), start):
+        cut = f"{line[:LINE_CHARS]} ... ({len(line):,} characters)" if len(line) > LINE_CHARS else line
         out.append(f"{index}: {cut}")
         chars += len(out[-1]) + 1
         if chars > SLICE_CHARS:

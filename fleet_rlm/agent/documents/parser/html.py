@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any, BinaryIO
 
 from fleet_rlm.agent.documents.parser.contract import Write
+from fleet_rlm.agent.documents.reading import MARKS, encoding_of, pieces
 
 UNSEEN = frozenset({"script", "style", "noscript", "template", "svg"})
 BLOCKS = frozenset(
@@ -16,15 +17,13 @@ BLOCKS = frozenset(
 )
 HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
 DEEP = 200
-PIECE = 1 << 20
 
 
 def parse(file: BinaryIO, write: Write) -> dict[str, Any]:
     """Text of a page; metadata: its title."""
     reader = _Reader(write)
-    decoder = codecs.getincrementaldecoder(_encoding(file))("replace")
-    while data := file.read(PIECE):
-        reader.feed(decoder.decode(data))
+    for piece in pieces(file, _encoding(file)):
+        reader.feed(piece)
     reader.close()
     reader.finish()
     return {"title": reader.title.strip()} if reader.title.strip() else {}
@@ -33,15 +32,13 @@ def parse(file: BinaryIO, write: Write) -> dict[str, Any]:
 def _encoding(file: BinaryIO) -> str:
     head = file.read(4096)
     file.seek(0)
-    if head.startswith(codecs.BOM_UTF8):
-        return "utf-8-sig"
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+    if any(map(head.startswith, MARKS)):
+        return encoding_of(file)
     named = re.search(rb"charset=[\"']?([\w-]+)", head)
     try:
-        return codecs.lookup(named.group(1).decode()).name if named else "utf-8"
+        return codecs.lookup(named.group(1).decode()).name if named else encoding_of(file)
     except LookupError:
-        return "utf-8"
+        return encoding_of(file)
 
 
 class _Reader(HTMLParser):

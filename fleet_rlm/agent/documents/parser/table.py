@@ -31,5 +31,5 @@ def parse(file: BinaryIO, write: Write) -> dict[str, Any]:
     for batch in table.iter_batches(batch_size=ROWS, use_threads=False):
         columns = [column.to_pylist() for column in batch.columns]
         writer.writerows(zip(*columns, strict=True))
-    columns = {field.name: str(field.type) for field in islice(schema, COLUMNS)}
-    return {"rows": table.metadata.num_rows, "columns": columns}
+    told = {field.name: str(field.type) for field in islice(schema, COLUMNS)}
+    return {"rows": table.metadata.num_rows, "columns": told}
