@@ -86,3 +86,19 @@ def test_a_root_that_is_no_directory_is_told(places: tuple[Path, Path]) -> None:
     root, _ = places
     with pytest.raises(UserError, match="is not a directory"):
         Roots(root / "sub/file.txt")
+
+
+def test_a_walk_stays_inside_and_out_of_the_home_of_fleet_and_says_what_it_leaves_out(
+    tmp_path: Path, fleet_home: Path
+) -> None:
+    for name in ("a.txt", "b/c.txt", ".git/config", "node_modules/x.js", "fleet-home/runs/key"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "inner").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "key").symlink_to(fleet_home / "runs/key")
+    (tmp_path / "system").symlink_to("/proc/self/environ")
+    (tmp_path / "around").symlink_to(tmp_path)
+    skipped: dict[str, str] = {}
+    found = [path.relative_to(tmp_path).as_posix() for path in Roots(tmp_path).files(tmp_path, skipped.__setitem__)]
+    assert found == ["a.txt", "inner", "b/c.txt"]
+    assert set(skipped) == {".git", "node_modules", "fleet-home", "around", "key", "system"}

@@ -103,3 +103,19 @@ def test_a_collection_without_a_directory_of_its_own_leaves_nothing_behind() -> 
     assert place.stat().st_mode & 0o077 == 0
     del documents
     assert not place.exists()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    with pytest.raises(DocumentError, match="cannot be kept in"):
+        Documents(blocked / "kept").add("notes", "a", "text", ["x"])
+
+
+def test_a_document_is_had_again_by_its_state_only_while_its_text_is_there(tmp_path: Path) -> None:
+    documents = Documents(tmp_path)
+    state = documents.add("notes", "a", "text", ["x"]).state()
+    again = Documents(tmp_path)
+    assert again.adopt(state) is again.get("notes")
+    (tmp_path / state["sha256"]).unlink()
+    assert Documents(tmp_path).adopt(state) is None

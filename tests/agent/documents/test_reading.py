@@ -10,7 +10,7 @@ import pytest
 
 from fleet_rlm.agent.documents import DocumentError
 from fleet_rlm.agent.documents import reading as module
-from fleet_rlm.agent.documents.reading import opened, pieces
+from fleet_rlm.agent.documents.reading import lines, opened, pieces
 
 TEXT = "häufig 🙂\r\nzweite Zeile\n"
 
@@ -56,3 +56,21 @@ def test_a_link_put_in_the_place_of_a_checked_file_is_not_followed(tmp_path: Pat
 def test_what_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="cannot be read: No such file"):
         opened(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1 << 20])
+def test_lines_come_without_their_ends_wherever_the_pieces_are_cut(
+    piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE", piece)
+    (tmp_path / "file").write_bytes("one\r\n\nzwölf\nlast".encode())
+    with opened(tmp_path / "file") as file:
+        assert list(lines(file)) == ["one", "", "zwölf", "last"]
+
+
+def test_of_a_line_without_end_only_the_beginning_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE", 16)
+    monkeypatch.setattr(module, "LONGEST_LINE", 10)
+    (tmp_path / "file").write_bytes(b"x" * 1_000 + b"\nshort\n" + b"y" * 1_000)
+    with opened(tmp_path / "file") as file:
+        assert list(lines(file)) == ["x" * 10, "short", "y" * 10]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fleet_rlm.agent.documents import DocumentError
 from fleet_rlm.agent.roots import OutsideRoots
 from fleet_rlm.core.loop import run_sync
 from tests.agent.documents.repositories import repository
-from tests.agent.documents.samples import written
+from tests.agent.documents.samples import every_format, written
 from tests.agent.tools.desks import tools_of, workspace_in
 
 
@@ -92,3 +93,34 @@ def test_of_many_chunks_only_the_first_titles_are_told(tmp_path: Path) -> None:
         "`long_chunks` holds 100 chunks of at most 10 characters:",
         "... and 60 more",
     )
+
+
+def test_chunks_never_take_the_name_of_other_data(tmp_path: Path) -> None:
+    written(tmp_path, "logs.txt", "one two")
+
+    async def ask() -> str:
+        async with tools_of(workspace_in(tmp_path), values={"logs_chunks": "own"}) as tools:
+            with pytest.raises(DocumentError, match="`logs_chunks` is that of other data"):
+                await tools("chunk_document", document="logs.txt")
+            await tools("load_document", path="logs.txt", alias="other")
+            for size in (3, 4):
+                await tools("chunk_document", document="other", size=size)
+            return await tools("execute_code", code="print(logs_chunks, other_chunks)")
+
+    assert run_sync(ask()) == "own ['one ', 'two']"
+
+
+def test_a_machine_that_cannot_load_is_an_error_the_agent_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for temporary files, where a parser needs one."""
+    written(tmp_path, "paper.pdf", every_format()["paper.pdf"])
+
+    async def ask() -> None:
+        async with tools_of(workspace_in(tmp_path)) as tools:
+            monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+            with pytest.raises(DocumentError, match=r"paper\.pdf cannot be loaded: No such file"):
+                await tools("load_document", path="paper.pdf")
+            monkeypatch.setattr(tempfile, "tempdir", None)
+
+    run_sync(ask())
