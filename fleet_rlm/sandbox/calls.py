@@ -108,18 +108,17 @@ class CallDesk:
     def _begin(self, number: int, work: Callable[[], Awaitable[Any]], context: contextvars.Context) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(number, work), context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(functools.partial(self._done, number))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, number: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if task.cancelled():  # also one that never came to its first step, whose caller waits all the same
+            self._refuse(number, RuntimeError("the call was stopped"))
         self._settle()
 
     async def _serve(self, number: int, work: Callable[[], Awaitable[Any]]) -> None:
         try:
             parcel = await self._encoded(await work())
-        except asyncio.CancelledError:
-            self._refuse(number, RuntimeError("the call was stopped"))
-            raise
         except Exception as error:
             self._refuse(number, error)
         else:
