@@ -30,8 +30,9 @@ from fleet_rlm.core import events as ev
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import ModelError, UserError
 from fleet_rlm.core.events import Artifact, Event, Limits, RunEnd, RunResume, RunStart, SpanEnd, Usage
-from fleet_rlm.core.journal import Edit, Journal, prefix
+from fleet_rlm.core.journal import Edit, Journal
 from fleet_rlm.core.log import RunLog
+from fleet_rlm.core.past import prefix
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.core.settings import Settings

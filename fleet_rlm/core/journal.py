@@ -27,7 +27,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.events import BudgetChange, Delta, Event, Note, RunResume, SpanType, Usage
+from fleet_rlm.core.events import Delta, Event, Note, RunResume, SpanType, Usage
 from fleet_rlm.core.tree import SpanNode, Tree
 
 SEQUENTIAL = frozenset({"turn", "step", "iteration", "rlm"})
@@ -128,6 +128,11 @@ class Record:
         return self.node.output or "" if kept is None else self.journal.artifact_text(str(kept))
 
     @property
+    def is_within_whole(self) -> bool:
+        """Whether it is part of a cell or RLM that is told, and booked, as a whole."""
+        return self.node.id in self.journal._told_whole
+
+    @property
     def notes_above(self) -> list[str]:
         """What was noted in the span it is part of."""
         above = self.journal.tree.spans.get(self.node.parent or "")
@@ -168,12 +173,15 @@ class Journal:
         self.reopened: frozenset[str] = frozenset()
         self._places: dict[tuple[str | None, str, str], deque[SpanNode]] = defaultdict(deque)
         self._asked: dict[tuple[str | None, str, str, str], deque[SpanNode]] = defaultdict(deque)
+        self._anywhere: dict[tuple[str, str], deque[SpanNode]] = defaultdict(deque)
         self._taken: set[str] = set()
         self._diverged: set[str | None] = set()
         for node in self.tree.spans.values():
             if node.type != "sandbox":  # a sandbox is always started anew
                 self._places[_place(node.parent, node.type, node.name)].append(node)
                 self._asked[*_place(node.parent, node.type, node.name), str(node.attrs.get("key"))].append(node)
+            if node.type == "llm" and "key" in node.attrs:
+                self._anywhere[node.name, str(node.attrs["key"])].append(node)
         resumed = [event for event in events if isinstance(event, RunResume)]
         self._begun: dict[str | None, int] = {span: event.seq for event in resumed for span in event.reopened}
         self._told = Counter(_told(event) for event in events if _is_told_once(event))
@@ -253,6 +261,8 @@ class Journal:
             return None
         place = _place(parent, type, name)
         node = self._next(self._asked[*place, key] if key is not None else self._places[place], rebuilding)
+        if node is None and key is not None and type == "llm":  # of a thread, which asked when another cell ran
+            node = self._next(self._anywhere[name, key], False)
         if node is None and rebuilding:
             node = self._next(self._places[place], rebuilding)
         if node is None:
@@ -324,43 +334,6 @@ class Journal:
 def digest(*parts: Any) -> str:
     """A short hash of what is asked: the same for equal questions, in every process."""
     return hashlib.sha256(msgspec.json.encode(parts, enc_hook=repr)).hexdigest()[:20]
-
-
-def prefix(events: Iterable[Event], span: str) -> list[Event]:
-    """The events of a run up to where `span` began, and the rest of what ran beside it: its finished past.
-
-    What was begun before `span` and is not above it is kept with all that is below it; of what is above it, only what
-    was told before. The events are copies, numbered anew; what model calls used in the past is moved to their attrs
-    (`used_before`), for the new run did not spend it.
-
-    Raises:
-        KeyError: there is no such span.
-    """
-    events = list(events)
-    tree = Tree(events)
-    cut = tree.spans[span]
-    above, node = set(), cut
-    while node.parent in tree.spans:
-        node = tree.spans[node.parent]
-        above.add(node.id)
-    beside = {node.id for node in tree.spans.values() if node.seq < cut.seq and node.id not in above}
-    for node in tree.spans.values():  # in order of start, so parents come first
-        if node.parent in beside:
-            beside.add(node.id)
-    kept = [
-        event
-        for event in events
-        if (event.span in beside or event.seq < cut.seq) and not isinstance(event, BudgetChange)
-    ]
-    return [_of_the_past(event, seq) for seq, event in enumerate(kept)]
-
-
-def _of_the_past(event: Event, seq: int) -> Event:
-    usage = getattr(event, "usage", None)
-    if not isinstance(usage, Usage):
-        return msgspec.structs.replace(event, seq=seq)
-    before = {**getattr(event, "attrs", {}), "used_before": msgspec.to_builtins(usage)}
-    return msgspec.structs.replace(event, seq=seq, usage=None, attrs=before)
 
 
 def _place(parent: str | None, type: str, name: str) -> tuple[str | None, str, str]:

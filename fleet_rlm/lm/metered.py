@@ -18,7 +18,7 @@ import dspy
 from fleet_rlm.core.budget import Ledger, Purpose
 from fleet_rlm.core.errors import ModelError
 from fleet_rlm.core.events import Usage
-from fleet_rlm.core.journal import TOO_LONG, Record, digest, rebuilt_span
+from fleet_rlm.core.journal import TOO_LONG, Record, digest
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import encodable
 from fleet_rlm.lm.call import Reply, call
@@ -125,7 +125,7 @@ class MeteredLM(dspy.BaseLM):
         return {"model": self.model} if key is None else {"model": self.model, "key": key}
 
     def _again(self, record: Record) -> Any:
-        if rebuilt_span() is None:  # else the whole cell is booked
+        if not record.is_within_whole:
             self._ledger.book(record.spent)
         error = record.node.error or "this call failed when it was made"
         if record.node.error_type == TOO_LONG:

@@ -472,6 +472,24 @@ def test_threads_that_query_are_told_what_they_were_told() -> None:
         assert (again.answer, server.calls) == (" ".join(f"Q{i}" for i in range(24)), asked + 1)
 
 
+def test_a_thread_that_outlives_its_cell_is_told_what_it_was_told_whichever_cell_runs() -> None:
+    begin = (
+        "import threading, time\ngot = {}\n"
+        "def ask():\n    for i in range(12):\n        while i not in got:\n"
+        "            try:\n                got[i] = llm_query(f'q{i}')\n"
+        "            except RuntimeError:\n                time.sleep(0.001)\n"
+        "thread = threading.Thread(target=ask)\nthread.start()\n"
+        "while len(got) < 4:\n    time.sleep(0.001)"
+    )
+    end = "thread.join()\nfound = ' '.join(got[i] for i in range(12))\nprint(found)"
+    with model(rlm_action=cells(begin, end, BROKEN, SUBMIT), bare=lambda prompt: prompt.user.upper()) as (server, lm):
+        run = failed(lm)
+        asked = server.calls
+        again = run.resume().wait()
+        assert (again.answer, server.calls) == (" ".join(f"Q{i}" for i in range(12)), asked + 1)
+        assert again.usage.llm_calls == again.budget.spent.calls
+
+
 def four_answers(run: fleet.Run) -> threading.Event:
     """Set when four children of the run have answered."""
     done, answered = threading.Event(), []

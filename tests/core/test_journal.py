@@ -11,44 +11,9 @@ from typing import Any
 import pytest
 
 from fleet_rlm.core import events as ev
-from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Spent, digest, prefix, rebuilding
+from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Spent, digest, rebuilding
 from fleet_rlm.core.log import MAX_VALUE, RunLog
-
-START = ev.RunStart(task="What?", mode="agent", model="m")
-ONE = ev.Usage(llm_calls=1, tokens_in=10, tokens_out=1)
-
-
-def call(log: RunLog, name: str = "query", key: str | None = None, reply: str | None = "re", **end: Any) -> None:
-    """One model call; without a reply it fails."""
-    with log.span("llm", name, input=key, attrs={} if key is None else {"key": key}) as span:
-        span.output, span.usage = reply, end.get("usage", ONE)
-        if reply is None:
-            span.fail("ModelError", "refused")
-
-
-def recorded(tmp_path: Path | None = None) -> RunLog:
-    """A turn of two steps; the first has a tool with one cell of two queries."""
-    log = RunLog("r1", tmp_path)
-    log.emit(START)
-    with log.span("turn", "agent"):
-        with log.span("step", "step 1"):
-            call(log, "decide")
-            with log.span("tool", "execute_code") as tool, log.span("code", "sandbox-1") as code:
-                call(log, key="a", reply="A")
-                call(log, key="b", reply="B")
-                code.output = tool.output = "AB"
-        with log.span("step", "step 2"):
-            call(log, "decide")
-    return log
-
-
-def journal(log: RunLog, **options: Any) -> Journal:
-    return Journal(log.events_since(0), **options)
-
-
-def span(log: RunLog, type: str, nth: int = 0) -> str:
-    starts = [event for event in log.events_since(0) if isinstance(event, ev.SpanStart) and event.type == type]
-    return str(starts[nth].span)
+from tests.core.recorded import ONE, START, call, journal, recorded, span
 
 
 def test_the_steps_of_a_loop_are_found_by_their_order_and_given_once() -> None:
@@ -286,41 +251,6 @@ def test_equal_questions_have_one_digest_in_every_process() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == told
     assert len({told, digest("what?"), digest("what", "?"), digest("what?", None)}) == 4
-
-
-def test_the_past_of_a_span_is_what_began_before_it_whole_and_spent_by_somebody_else() -> None:
-    log = recorded()
-    log.emit(ev.BudgetChange(spent=ev.Limits(calls=4), remaining=ev.Limits()))
-    cut = span(log, "llm", 2)  # the second query
-    past = prefix(log.events_since(0), cut)
-    tree = Journal(past).tree
-    assert [event.seq for event in past] == list(range(len(past)))
-    assert [(node.type, node.end is None) for node in tree.spans.values()] == [
-        ("turn", True),
-        ("step", True),
-        ("llm", False),
-        ("tool", True),
-        ("code", True),
-        ("llm", False),
-    ]
-    assert tree.usage == ev.Usage()
-    assert tree.spans[span(log, "llm")].attrs["used_before"]["llm_calls"] == 1
-    assert not any(isinstance(event, ev.BudgetChange) for event in past)
-    assert log.events_since(0)[3].span is not None  # the originals are as they were
-    assert journal(log).tree.usage.llm_calls == 4
-    with pytest.raises(KeyError):
-        prefix(log.events_since(0), "s99")
-
-
-def test_what_ran_beside_a_span_and_began_before_it_is_kept_to_its_end() -> None:
-    log = RunLog("r1")
-    log.emit(ev.SpanStart(span="s1", type="code", name="c"))
-    for number in (2, 3):
-        log.emit(ev.SpanStart(span=f"s{number}", parent="s1", type="llm", name="query"))
-    for number in (3, 2):
-        log.emit(ev.SpanEnd(span=f"s{number}", status="ok", output="late"))
-    past = Journal(prefix(log.events_since(0), "s3")).tree
-    assert (past.spans.keys(), past.spans["s2"].output) == ({"s1", "s2"}, "late")
 
 
 def test_a_change_is_made_once_at_its_place_and_nowhere_else() -> None:
