@@ -19,7 +19,7 @@ from fleet_rlm.agent.documents.fetch import Fetcher
 from fleet_rlm.agent.documents.folder import FolderText
 from fleet_rlm.agent.documents.kinds import PARSED, PROBE, kind_of
 from fleet_rlm.agent.documents.parsing import parsed
-from fleet_rlm.agent.documents.reading import opened, pieces
+from fleet_rlm.agent.documents.reading import MARKS, opened, pieces
 from fleet_rlm.agent.documents.repository import repository_folder
 from fleet_rlm.agent.roots import OutsideRoots, Roots
 
@@ -138,7 +138,9 @@ class Loader:
 
 
 def _columns(file: IO[bytes], name: str) -> dict[str, Any]:
-    head = file.read(1 << 16).decode("utf-8-sig", "replace").partition("\n")[0].rstrip("\r")
+    head = file.read(1 << 16)
     file.seek(0)
-    delimiter = "\t" if name.lower().endswith(".tsv") else max(",;\t", key=head.count)
-    return {"columns": next(csv.reader([head[:10_000]], delimiter=delimiter), [])[:COLUMNS]}
+    encoding = next((encoding for mark, encoding in MARKS.items() if head.startswith(mark)), "utf-8")
+    line = next(iter(head.decode(encoding, "replace").splitlines()), "")[:10_000]
+    delimiter = "\t" if name.lower().endswith(".tsv") else max(",;\t", key=line.count)
+    return {"columns": next(csv.reader([line], delimiter=delimiter), [])[:COLUMNS]}

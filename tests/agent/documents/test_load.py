@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_rlm.agent.documents import Document, DocumentError, Documents
+from fleet_rlm.agent.documents import Document, DocumentError, Documents, reading
 from fleet_rlm.agent.documents import load as module
 from fleet_rlm.agent.documents.fetch import Fetcher
 from fleet_rlm.agent.documents.load import Loader
@@ -63,6 +64,34 @@ def test_a_source_loaded_again_is_the_same_document_anew(loader: Loader, tmp_pat
         written(tmp_path, "notes.txt", text)
         load(loader, "notes.txt")
     assert [(one.alias, one.text) for one in loader.documents] == [("notes", "new")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_columns_of_a_table_are_told_in_every_encoding(encoding: str, loader: Loader, tmp_path: Path) -> None:
+    written(tmp_path, "table.csv", "größe;n\n1;2\n".encode(encoding))
+    document = load(loader, "table.csv")
+    assert (document.metadata["columns"], document.text) == (["größe", "n"], "größe;n\n1;2\n")
+
+
+def test_a_table_with_the_line_ends_of_old_macs_is_one_too(loader: Loader, tmp_path: Path) -> None:
+    written(tmp_path, "old.csv", b'a,"b c"\r1,2\r')
+    assert load(loader, "old.csv").metadata["columns"] == ["a", "b c"]
+
+
+def test_a_load_that_is_stopped_leaves_no_document_and_no_half_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PIECE", 1)  # so slow that it is stopped in the middle
+    written(tmp_path, "slow.txt", "x" * 5_000_000)
+    documents = Documents(tmp_path / "kept")
+
+    async def stop() -> None:
+        async with asyncio.timeout(0.5):
+            await Loader(documents, Roots(tmp_path), Fetcher()).load("slow.txt")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(stop())  # ends when its threads have ended
+    assert (len(documents), list((tmp_path / "kept").iterdir())) == (0, [])
 
 
 def test_a_url_is_loaded_under_the_name_and_kind_it_has_there(loader: Loader) -> None:
