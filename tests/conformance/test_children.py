@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -43,16 +44,19 @@ def test_a_forking_tool_gives_the_handler_a_child_with_the_passed_object(local: 
 
 
 def test_batched_forks_run_together_and_keep_their_order(local: Local) -> None:
+    together = threading.Barrier(3, timeout=10)
+
     async def sub(fork: Callable[[], Any], prompt: str) -> Any:
         child: Sandbox = await fork()
-        result = await child.aexecute("context * 10")
+        result = await child.aexecute("if together: meet()\ncontext * 10")
         if prompt == "bad":
             raise ValueError("bad prompt")
         return int(result.value or 0)
 
-    parent = local(tools={"many": ForkingTool(sub, batched=True)})
+    parent = local(tools={"many": ForkingTool(sub, batched=True), "meet": lambda: together.wait() >= 0})
+    parent.run("together = True")
     assert parent.run("many(['a', 'b', 'c'], [1, 2, 3])").value == "[10, 20, 30]"
-    error = parent.run("many(['a', 'bad'], [1, 2])").error
+    error = parent.run("together = False\nmany(['a', 'bad'], [1, 2])").error
     assert error is not None
     assert error.type == "ExceptionGroup"
     assert "1 of 2 many items failed" in error.message

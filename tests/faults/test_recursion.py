@@ -46,7 +46,9 @@ def test_a_child_is_a_fork_of_its_parent_and_has_its_variables() -> None:
     with model(rlm_action=act) as (_, lm):
         run = fleet.run("What?", context=CONTEXT, lm=lm, mode="rlm_only")
     assert run.answer == "before"
-    assert [span.type for span in run.tree.spans.values()].count("sandbox") == 1
+    spans = run.tree.spans.values()
+    assert [span.type for span in spans].count("sandbox") == 1
+    assert {span.attrs["started_by"] for span in spans if "started_by" in span.attrs} == {"fork"}
 
 
 def test_dspy_inside_the_sandbox_is_no_further_door_to_a_model() -> None:

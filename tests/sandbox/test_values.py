@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,3 +197,11 @@ def test_tools_return_frames_arrays_and_tables(sandbox: LocalSandbox) -> None:
     assert sandbox.run("[type(x).__name__ for x in load()], type(table()).__name__").value == (
         "(['DataFrame', 'ndarray'], 'Table')"
     )
+
+
+def test_the_host_unpickles_nothing() -> None:
+    for path in Path(values.__file__).parent.glob("*.py"):
+        assert not re.search(r"pickle\.loads?\b|Unpickler|read_pickle", path.read_text()), path
+    forged = {"head": {"k": "pickle", "part": 0, "stream": 9, "buffers": []}}
+    with pytest.raises(ValueNotReadable, match="unknown form"):
+        values.received("x", forged, [b"forged"])
