@@ -35,12 +35,15 @@ engine inside the process where the row says so.
 """
 
 
-def page(rows: list[Row]) -> str:
-    """The whole page."""
+def page(rows: list[Row], failed: dict[str, str]) -> str:
+    """The whole page. `failed` says why a family has no rows."""
     parts = [INTRO, _machine(), table(rows), NOTES]
     missed = [row for row in rows if not all(bar.met for bar in row.bars)]
     if missed:
         parts.append("## Where a bar is missed\n\n" + "".join(_shortfall(row) for row in missed))
+    if failed:
+        told = "".join(f"- **{family}**: {reason}\n" for family, reason in failed.items())
+        parts.append("## Not measured in this run\n\n" + told)
     return "\n".join(parts)
 
 
