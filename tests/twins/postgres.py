@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 from sqlalchemy import make_url
 
@@ -108,7 +109,9 @@ def running_postgres(durable: bool = False) -> Iterator[Postgres]:
     try:
         yield Postgres(server.get_uri(), durable)
     finally:
-        os.kill(int((Path(folder) / "pgdata" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)  # at once
+        postmaster = psutil.Process(int((Path(folder) / "pgdata" / "postmaster.pid").read_text().split()[0]))
+        postmaster.send_signal(signal.SIGQUIT)  # at once: a polite stop writes out what is deleted next
+        postmaster.wait(10)
         server.cleanup()
         with contextlib.suppress(OSError):
             os.rmdir(folder)

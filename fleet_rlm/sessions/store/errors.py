@@ -120,6 +120,8 @@ def _told(error: Exception, place: str) -> FleetError | None:
             f"{place} is damaged ({text}) and is left untouched; move it aside, and 'fleet db catch-up' makes a new "
             "one and reads the runs on disk into it"
         )
+    if isinstance(error, sqlalchemy.exc.DataError):
+        return UserError(f"a value does not fit the store: {text}; ids have 64 characters at most")
     lost = bool(getattr(error, "connection_invalidated", False))
     names = {one.__name__ for one in type(cause).__mro__}
     if lost or names & {"OperationalError", "InterfaceError"}:

@@ -11,9 +11,10 @@ from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Delta, Event, RunStart, Usage, encode
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.tree import Tree
-from fleet_rlm.sessions.store import LeaseLost, NotFound, Scope
+from fleet_rlm.sessions.store import LeaseLost, NotFound, Scope, open_store
 from fleet_rlm.sessions.store.columns import moment
 from tests.sessions.store.logs import begun, call, end, notes
+from tests.twins.postgres import Database
 
 
 def start(log: RunLog) -> RunStart:
@@ -236,4 +237,13 @@ def test_artifacts_of_the_log_and_of_others_are_kept(mine: Scope, tmp_path: Path
     assert mine.artifacts.get("r1", "a1") == logged
     with pytest.raises(NotFound):
         mine.artifacts.get("r1", "none")
+    with pytest.raises(NotFound):
+        mine.artifacts.add("none", "a", name="n", mime="text/plain", bytes=3, sha256="0", path="x")
     log.close()
+
+
+def test_an_id_that_is_too_long_is_told(database: Database) -> None:
+    store = open_store(database.app)
+    with pytest.raises(UserError, match=r"does not fit the store: .* ids have 64 characters at most"):
+        store.scoped().sessions.create("s", id="x" * 65)
+    store.close()
