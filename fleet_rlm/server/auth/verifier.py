@@ -133,10 +133,8 @@ class Verifier:
             if not principal.roles:
                 raise Forbidden("app_forbidden", "the program was given no app role of this API")
             return
-        if not principal.scopes:
-            raise InsufficientScope(entra.scope, "the token is no access token for this API on a user's behalf")
-        if entra.scope not in principal.scopes:
-            raise InsufficientScope(entra.scope, "the token lacks the scope of this API")
+        if entra.scope not in principal.scopes:  # nor has an id token any
+            raise InsufficientScope(entra.scope, "the token lacks the scope of this API on a user's behalf")
         if not entra.allow_guests and self._guest(claims, principal.tid):
             raise Forbidden("guest_forbidden", "guests of the organisation are not admitted here")
 

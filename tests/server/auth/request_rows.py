@@ -117,6 +117,20 @@ def swapped_code(world: World) -> str:
     return finish(world, victim, own.replace(mine, code))
 
 
+def nearly_ours(world: World) -> str:
+    world.issuer.person = {}
+    browser = Browser()
+    back = world.begin_sign_in(browser)
+    return finish(world, browser, back[:-3] + ("AAA" if back[-3:] != "AAA" else "BBB"))
+
+
+def signed_in_anew(world: World) -> str:
+    browser = world.sign_in()
+    old = Browser(dict(browser.cookies))
+    assert finish(world, browser, world.begin_sign_in(browser)) == "302, signed in"
+    return world.api(headers=old.header)
+
+
 def twice(world: World) -> str:
     world.issuer.person = {}
     browser = Browser()
@@ -238,6 +252,8 @@ BROWSERS = [
     Row("signed out by another site", "403", lambda w: cookie(w, "GET", "/logout", **{"Sec-Fetch-Site": "cross-site"})),
     Row("return of a sign-in this browser did not begin", "401, not signed in", without_beginning),
     Row("the attacker's code in the victim's sign-in", "401, not signed in", swapped_code),
+    Row("return with a state that only begins like ours", "401, not signed in", nearly_ours),
+    Row("the old cookie of a browser that signed in anew", BAD, signed_in_anew),
     Row("the same return twice", "302, signed in; then 401, not signed in", twice),
     Row("the two tokens name two people", "401, not signed in", two_people),
     Row("a guest signs in", "403, not signed in", lambda w: person_refused(w, acct=1)),

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.server.auth.row import BAD, NO_ROLE, NOTHING, Row
-from tests.server.auth.world import DRIVE, STRANGER, WATCH, World, all_alike
+from tests.server.auth.world import DRIVE, STRANGER, TICKET, WATCH, World, all_alike
 
 OWN, BEARER = "v1.fleet", "v1.fleet.bearer."
 
@@ -22,6 +22,12 @@ def with_ticket(world: World, *paths: str, **options: str) -> str:
     """One ticket for the first path, used on each in turn."""
     value = world.ticket()
     return "; then ".join(world.socket(path, query={"auth_ticket": value}, **options) for path in paths)
+
+
+def misdirected(world: World) -> str:
+    """A ticket is asked for with something else than the path of one of our sockets."""
+    bodies = ({"path": "/api/kernels/1/channels"}, {"path": "/user/ada/lab"}, {"path": 1}, {}, [])
+    return all_alike(world.api(world.token(), "POST", TICKET, json=body) for body in bodies)
 
 
 def guessed(world: World) -> str:
@@ -44,7 +50,7 @@ def of_ended(world: World) -> str:
 def ticket_asked_by_browser(world: World) -> str:
     """By a sign-in, without the XSRF token a page of ours would send."""
     headers = world.sign_in().header
-    return world.api(None, "POST", "/fleet/api/v1/auth/ws-ticket", headers=headers, json={"path": DRIVE})
+    return world.api(None, "POST", TICKET, headers=headers, json={"path": DRIVE})
 
 
 def outlived(world: World, path: str = DRIVE, **changes: Any) -> str:
@@ -81,6 +87,7 @@ SOCKETS = [
         f"{BAD}; then {BAD}",
         lambda w: with_ticket(w, WATCH, DRIVE),
     ),
+    Row("ticket for no path of ours", "400", misdirected),
     Row("guessed tickets", BAD, guessed),
     Row("ticket of a user whose token has ended", BAD, of_ended),
     Row("ticket of somebody who may only read", NO_ROLE, of_reader),

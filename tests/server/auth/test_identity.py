@@ -77,12 +77,8 @@ def test_a_debug_identity_that_came_through_a_proxy_is_not_heard(own: Running, h
     assert ask(own, **debug(Tenant="acme"), **{header: "127.0.0.1"}).json()["tenant"] == "local"
 
 
-def test_debug_identities_need_the_switch_and_are_not_heard_under_a_hub(hub: Running, tmp_path: Path) -> None:
-    arguments = ["--IdentityProvider.token=of-the-server"]
-    with running(tmp_path, {}, arguments) as plain:
-        assert ask(plain, **debug(Tenant="acme")).json()["tenant"] == "local"
-    headers = {"Authorization": "token grace", "X-Fleet-Debug-Tenant": "acme"}
-    assert ask(hub, **headers).json()["tenant"] == "campus"
+def test_debug_identities_are_not_heard_under_a_hub(hub: Running) -> None:
+    assert ask(hub, **{**debug(Tenant="acme"), "Authorization": "token grace"}).json()["tenant"] == "campus"
 
 
 @pytest.mark.parametrize(
@@ -101,10 +97,14 @@ def test_the_hub_says_who_it_is_and_its_groups_what_they_may(
     assert [outcome(ask(hub, *one, **told)) for one in (("GET",), ("POST",), ("PATCH", SETTINGS))] == outcomes
 
 
-def test_users_of_another_provider_are_kept_apart_by_name(tmp_path: Path) -> None:
+def test_users_of_another_provider_are_kept_apart_by_name_and_debug_identities_need_their_switch(
+    tmp_path: Path,
+) -> None:
     provider = "--ServerApp.identity_provider_class=tests.server.auth.hub_like.NamingProvider"
     with running(tmp_path, {}, [provider]) as server:
-        told = [ask(server, Authorization=f"token {name}").json() for name in ("ada", "eve")]
+        told = [
+            ask(server, **{**debug(User="root"), "Authorization": f"token {name}"}).json() for name in ("ada", "eve")
+        ]
     assert told == [{"tenant": "local", "user": "ada"}, {"tenant": "local", "user": "eve"}]
 
 

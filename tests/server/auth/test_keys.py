@@ -71,6 +71,17 @@ async def test_one_who_gives_up_does_not_take_the_fetch_from_the_others(issuer: 
     assert issuer.key_fetches == 1
 
 
+async def test_nor_does_one_who_gives_up_waiting_for_an_unknown_key(issuer: EntraIssuer, keys: KeyCache) -> None:
+    await keys.get(kid(issuer))
+    new = issuer.add_key()
+    with issuer.holding():
+        first, second = (asyncio.create_task(found(keys, new)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+    assert await second == "found"
+    assert issuer.key_fetches == 2
+
+
 async def test_a_known_key_does_not_wait_for_the_refresh_it_sets_off(
     issuer: EntraIssuer, keys: KeyCache, clock: Clock
 ) -> None:

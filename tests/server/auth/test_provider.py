@@ -10,13 +10,15 @@ from typing import Any
 import httpx
 import pytest
 from jupyter_server.auth import User
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.web import Application, RequestHandler
 
 from fleet_rlm.server.auth import provider as module
 from fleet_rlm.server.auth.authorizer import EntraAuthorizer
 from fleet_rlm.server.auth.codeflow import Begun
 from fleet_rlm.server.auth.credentials import Credential
 from fleet_rlm.server.auth.provider import EntraIdentityProvider
-from fleet_rlm.server.auth.refusals import AuthUnavailable, Forbidden, InvalidToken
+from fleet_rlm.server.auth.refusals import AuthUnavailable, Forbidden, InvalidToken, refusal_of
 from fleet_rlm.server.auth.user import EntraUser
 from tests.twins.entra_issuer import EntraIssuer, new_guid
 
@@ -94,6 +96,33 @@ async def test_a_store_that_cannot_tell_lets_nobody_in_and_is_asked_again(make: 
     with pytest.raises(AuthUnavailable):
         await provider.admit(somebody())
     assert await admitted(provider, somebody())
+
+
+async def test_a_good_token_of_a_tenant_the_store_does_not_admit_is_nobody_s(make: Any, issuer: EntraIssuer) -> None:
+    provider = make()
+    token = issuer.token(issuer.home, provider.entra.client_id, next(iter(issuer.keys)), roles=["Jupyter.Use"])
+
+    def asked() -> Any:
+        connection: Any = type("Connection", (), {"set_close_callback": lambda self, callback: None})()
+        headers = HTTPHeaders({"Authorization": f"Bearer {token}", "Host": "127.0.0.1"})
+        request = HTTPServerRequest(
+            connection=connection, headers=headers, start_line=RequestStartLine("GET", "/", "HTTP/1.1")
+        )
+        return RequestHandler(Application(), request)
+
+    assert (await provider.get_user(asked())).tid == issuer.home
+    provider._admitted.clear()
+    told: list[tuple[str, str]] = []
+    provider.audit = lambda what, facts: told.append((what, facts["code"]))
+
+    async def nobody(user: EntraUser) -> bool:
+        return False
+
+    provider.admission = nobody
+    handler = asked()
+    assert await provider.get_user(handler) is None
+    assert refusal_of(handler).code == "tenant_forbidden"
+    assert told == [("refused", "tenant_forbidden")]
 
 
 async def test_what_is_remembered_of_admissions_is_bounded(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:

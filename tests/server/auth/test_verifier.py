@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet_rlm.server.auth.deployment import Deployment
+from fleet_rlm.server.auth.deployment import Deployment, Entra
 from fleet_rlm.server.auth.keys import KeyCache
 from fleet_rlm.server.auth.refusals import Refusal
 from fleet_rlm.server.auth.verifier import Principal, Verifier
@@ -122,3 +122,22 @@ async def test_refusals_repeat_nothing_of_the_token(issuer: EntraIssuer, changes
     said = f"{refused.value} {refused.value.challenge()}"
     assert not any(str(value) in said for value in changes.values() if isinstance(value, str))
     assert token[-20:] not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "accepted"),
+    [({"nonce": "n"}, True), ({"nonce": "m"}, False), ({}, False), ({"nonce": "n", "aud": new_guid()}, False)],
+)
+async def test_an_id_token_counts_for_the_sign_in_with_its_nonce_only(
+    issuer: EntraIssuer, changes: dict[str, Any], accepted: bool
+) -> None:
+    entra = Entra(
+        client_id=AUDIENCE, tenants=frozenset({issuer.home}), audiences=frozenset({"other"}), authority=issuer.base
+    )
+    oid = new_guid()
+    token = issuer.token(issuer.home, AUDIENCE, next(iter(issuer.keys)), oid=oid, **changes)
+    try:
+        found = await Verifier(entra, KeyCache(entra.metadata_url)).id_token(token, "n")
+    except Refusal:
+        found = None
+    assert found == ((issuer.home, oid) if accepted else None)

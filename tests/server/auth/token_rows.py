@@ -42,6 +42,9 @@ def too_long_to_read(world: World) -> str:
         return "connection closed"
 
 
+KEY_HEADERS = ("jku", "x5u", "jwk")
+
+
 def now(seconds: int = 0) -> int:
     return int(time.time()) + seconds
 
@@ -68,6 +71,11 @@ SIGNATURES = [
     Row("signature left out", BAD, lambda w: w.api(w.token().rpartition(".")[0] + ".")),
     Row("`crit` header", BAD, lambda w: w.api(forging.with_headers(w, crit=["exp"]))),
     Row("`b64: false` header", BAD, lambda w: w.api(forging.with_headers(w, b64=False))),
+    Row(
+        "a good key's signature, and `jku`, `x5u` or `jwk` beside it",
+        BAD,
+        lambda w: all_alike(w.api(forging.with_headers(w, **{one: "https://stranger.example"})) for one in KEY_HEADERS),
+    ),
     Row("`jku` that names the attacker's keys", BAD, lambda w: unfetched(w, "jku")),
     Row("`x5u` that names the attacker's certificate", BAD, lambda w: unfetched(w, "x5u")),
     Row(
