@@ -211,8 +211,8 @@ class Serving:
             time.sleep(0.05)  # nothing tells when
 
     @contextlib.contextmanager
-    def executing(self, kernel: str, code: str) -> Iterator[None]:
-        """A notebook executes code in a kernel, until the block ends."""
+    def executing(self, kernel: str, code: str, interrupt: bool = True) -> Iterator[None]:
+        """A notebook executes code in a kernel, until the block ends or it is done."""
         address = f"{self.origin.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels"
         header = {
             "msg_id": "cell",
@@ -227,7 +227,8 @@ class Serving:
             while json.loads(channels.recv(ANSWER_S))["msg_type"] != "execute_input":
                 pass
             yield
-        self.client.post(f"{self.origin}/api/kernels/{kernel}/interrupt").raise_for_status()
+        if interrupt:
+            self.client.post(f"{self.origin}/api/kernels/{kernel}/interrupt").raise_for_status()
 
     def memory(self) -> int:
         """Bytes of memory the server has."""

@@ -40,13 +40,21 @@ async def send(socket: Socket, text: str | bytes, where: str = "") -> None:
         written = asyncio.ensure_future(socket.write_message(text))
     except WebSocketClosedError:
         raise Gone from None
+    written.add_done_callback(_looked_at)
+    if socket.is_flushed:  # almost always: the connection had room for all of it
+        return
     done, _ = await asyncio.wait({written}, timeout=socket.slow_s)
     if not done:
-        written.add_done_callback(lambda late: late.cancelled() or late.exception())
         socket.close(TRY_AGAIN, f"too slow; go on with {where}" if where else "too slow")
         raise Gone
     if written.cancelled() or written.exception() is not None:
         raise Gone
+
+
+def _looked_at(written: asyncio.Future[None]) -> None:
+    """That the client is gone is found out by the next frame, or by the socket's own end."""
+    if not written.cancelled():
+        written.exception()
 
 
 async def pump(

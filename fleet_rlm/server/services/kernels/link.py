@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import itertools
 import logging
 import queue
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import zmq
-from jupyter_client.session import Session
+from jupyter_client.session import DELIM, Session
 from jupyter_core.utils import ensure_async
 
 from fleet_rlm.server import wire
@@ -161,13 +163,17 @@ class Link:
                 raise errors.Busy(f"kernel {self.kernel_id} is executing something else; wait for it, or interrupt it")
         raise errors.KernelDied(f"kernel {self.kernel_id} ended before it answered")
 
-    def _received(self, frames: list[Any]) -> None:
-        _, rest = self._session.feed_identities(frames)
-        message = self._session.deserialize(rest)
-        content = message["content"]
-        match message["msg_type"]:
+    def _received(self, frames: list[bytes]) -> None:
+        """Take one message. What `Session.deserialize` does beyond this costs three times as much, of a thousand a
+        second: it parses every date in two headers that nobody here reads."""
+        signature, *signed = frames[frames.index(DELIM) + 1 : frames.index(DELIM) + 6]
+        if not hmac.compare_digest(signature, self._session.sign(signed)):
+            logger.warning("a message of kernel %s has a wrong signature and is left out", self.kernel_id)
+            return
+        content = msgspec.json.decode(signed[3])
+        match frames[0].removeprefix(wire.TOPIC).decode():
             case wire.EVENTS:
-                self._on_events(content["run"], content["from"], bytes(message["buffers"][0]).split(b"\n"))
+                self._on_events(content["run"], content["from"], frames[-1].split(b"\n"))
             case wire.ANSWER:
                 self._answered(content)
             case wire.ALIVE:

@@ -130,6 +130,10 @@ class Kernels:
         by_id = (one for one in mine if one.session == session)
         return next(by_id, None) or next((one for one in mine if one.name == session), None)
 
+    def all_of(self, owner: Owner) -> list[Held]:
+        """Their sessions that are open in kernels."""
+        return [held for held in self._held if held.owner == owner]
+
     async def open(self, owner: Owner, session: str, kernel_id: str | None = None) -> Held:
         """The session in a kernel: where it is open already, else in the one named, else in one of its own.
 

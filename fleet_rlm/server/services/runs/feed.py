@@ -53,6 +53,7 @@ class Feed:
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
         self._latest: Batch | None = None
 
     @property
@@ -121,6 +122,15 @@ class Feed:
         while self.next <= seq and not self.is_over:
             await self._changed.wait()
 
+    async def over(self) -> None:
+        """Wait until the run is over."""
+        while not self.is_over:
+            await self._ended.wait()
+
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        if self.is_over:
+            self._ended.set()
+        else:
+            self._ended.clear()

@@ -22,7 +22,9 @@ from fleet_rlm.server.services.runs.history import History
 if TYPE_CHECKING:
     from fleet_rlm.sessions.store import Lease, Scope
 
-DELAY_S = 0.1
+DELAY_S = 1.0
+"""Between transactions of one run while it goes on: rows are for looking up, and who watches is served by the feed."""
+
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 MOST = 1_000
 
@@ -86,7 +88,8 @@ class Recorder:
         await self._feed.changed(self._stored + 1)
         if self._feed.next > self._stored + 1:
             if self._stored >= 0 and not self._feed.is_over:
-                await asyncio.sleep(DELAY_S)  # more will have come
+                with contextlib.suppress(TimeoutError):  # more will have come, or the end
+                    await asyncio.wait_for(self._feed.over(), DELAY_S)
             return False
         return True
 

@@ -283,6 +283,14 @@ class RunService:
             created_at=kept.created_at,
         )
 
+    async def scope(self, identity: Identity) -> Scope:
+        """The store as that user sees it, with what earlier kernels wrote read in."""
+        return await self._scope(identity)
+
+    def use(self, models: Models) -> None:
+        """Let runs from now on choose among these models."""
+        self._models = models
+
     async def close(self) -> None:
         """Write what is left; call it after the kernels have ended."""
         waiting = [live.recorder.finished() for live in self._live.values()]
