@@ -26,6 +26,9 @@ PRIVATE = ("_async_call_with_potential_trajectory_truncation",)
 OBSERVATION_CHARS = 20_000
 """Characters of a tool's result that the agent reads; the trace keeps all."""
 
+LASTING = frozenset({"edit_core_memory", "memory_write"})
+"""Tools whose effect is on durable storage when they return: where a run goes on they are told and not used again."""
+
 INSTRUCTIONS = """\
 Answer the user's question about their data. `context` only describes the variables; their values are in a sandbox and
 can be very large. Read them through the tools, never guess what they hold. Put the evidence for the answer (quotes
@@ -125,6 +128,8 @@ class FleetAgent(dspy.ReAct):
         shown = json.dumps(arguments, ensure_ascii=False, default=repr)
         record = self.scope.log.recorded("tool", name)
         told = _told_before(name, record)  # what was done is done again for what it leaves behind, and told as before
+        if told is not None and name in LASTING:
+            return told
         try:
             with self.scope.log.span("tool", name, input=shown, record=record) as span:
                 span.output = str(await self.tools[name].acall(**arguments))

@@ -14,6 +14,11 @@ import pandas as pd
 import pytest
 
 import fleet_rlm as fleet
+from fleet_rlm.agent.memory import CoreMemory
+from fleet_rlm.agent.request import request
+from fleet_rlm.agent.resume import Surroundings
+from fleet_rlm.agent.runtime import begin
+from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.errors import FleetError, ModelError, RunStopped
 from fleet_rlm.core.log import MAX_VALUE
@@ -326,7 +331,7 @@ def test_another_model_can_go_on_and_stays_for_the_next_time() -> None:
             run.wait(30)
     with model(rlm_action=cells(BROKEN, SUBMIT), bare="from the other") as (second, other):
         with pytest.raises(ModelError) as caught:
-            run.resume(lm=other).wait()
+            run.resume(lm=other.replace("m@", "n@")).wait()
         again = caught.value.run.resume().wait()
         assert again.answer == "from the other"
         texts = [request.text for request in second.requests]
@@ -560,6 +565,29 @@ def test_an_agent_goes_on_with_its_steps_and_tools(fleet_home: Path) -> None:
         assert "execute_code failed" in server.requests[-1].text
     assert kinds(again, "step") == [f"step {n}" for n in range(1, 6)]
     assert is_whole(again, fleet_home)
+
+
+def test_what_an_agent_wrote_into_its_memory_is_not_written_twice() -> None:
+    room = Workspace(memory=CoreMemory())
+    steps = [react_step("keep", "edit_core_memory", section="human", content="Ada"), BROKEN, react_step("-", "finish")]
+    with model(react_step=steps, react_extract=answer(reasoning="-", answer="x")) as (server, lm):
+        run = begin(request("Who am I?", lm=lm), workspace=room)
+        with pytest.raises(ModelError):
+            run.wait()
+        assert fleet.resume(run, around=Surroundings(workspace=room)).wait().answer == "x"
+    assert room.memory is not None
+    assert room.memory.sections["human"].count("Ada") == 1
+    assert "human is now:" in server.requests[-1].text
+
+
+def test_a_turn_of_a_session_is_resumed_in_its_session() -> None:
+    room = Workspace(memory=CoreMemory())
+    with model(react_step=BROKEN) as (_, lm):
+        run = begin(request("Who am I?", lm=lm), workspace=room, session="s-1")
+        with pytest.raises(ModelError):
+            run.wait()
+    with pytest.raises(fleet.UserError, match=r"is a turn of session s-1; go on with it there"):
+        run.resume()
 
 
 def test_a_question_that_was_asked_directly_goes_on() -> None:
