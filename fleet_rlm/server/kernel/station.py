@@ -42,13 +42,16 @@ class Station:
         self._loading = asyncio.Lock()
         self._beat: asyncio.Task[None] | None = None
         self._under_way = 0
+        self._stream: Any = None
+        self._asker: list[bytes] = []
         self._heartbeat_s = HEARTBEAT_S
 
-    def received(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
-        """Take one request; called on the control thread."""
-        submit(self._answer(message["content"]))
+    def received(self, stream: Any, ident: list[bytes], message: dict[str, Any]) -> None:
+        """Take one request; called on the control thread. Whoever asked last is told what runs have to tell."""
+        self._stream, self._asker = stream, ident
+        submit(self._answer(message["content"], ident))
 
-    async def _answer(self, content: dict[str, Any]) -> None:
+    async def _answer(self, content: dict[str, Any], asker: list[bytes]) -> None:
         told: dict[str, Any] = {"id": content["id"]}
         self._under_way += 1
         if self._beat is None or self._beat.done():
@@ -62,7 +65,7 @@ class Station:
             told |= {"fault": "failed", "message": f"{type(error).__name__}: {error}"}
         finally:
             self._under_way -= 1
-        self._send(wire.ANSWER, told)
+        self._send(wire.ANSWER, told, asker)
 
     async def _done(self, verb: str, args: dict[str, Any]) -> Any:
         if verb == "hello":
@@ -85,17 +88,23 @@ class Station:
             runs = self._hosting.alive() if self._hosting is not None else {}
             if not runs and not self._under_way and not self._loading.locked():
                 return
-            self._send(wire.ALIVE, {"runs": runs})
+            self._send(wire.ALIVE, {"runs": runs}, self._asker)
+            # No parent: it belongs to no cell, and no front end must put it below one.
+            kernel = self._kernel
+            assert kernel.session is not None
+            kernel.session.send(kernel.iopub_socket, wire.ALIVE, {}, parent={}, ident=wire.ALIVE.encode())
 
     def _send_events(self, run: str, first: int, lines: list[bytes]) -> None:
-        self._send(wire.EVENTS, {"run": run, "from": first}, [b"\n".join(lines)])
+        self._send(wire.EVENTS, {"run": run, "from": first}, self._asker, [b"\n".join(lines)])
 
-    def _send(self, message: str, content: dict[str, Any], buffers: list[Any] | None = None) -> None:
-        kernel = self._kernel
-        assert kernel.session is not None
-        # No parent: it belongs to no cell, and no front end must put it below one.
-        kernel.session.send(
-            kernel.iopub_socket, message, content, parent={}, ident=wire.topic(message), buffers=buffers
+    def _send(
+        self, message: str, content: dict[str, Any], asker: list[bytes], buffers: list[Any] | None = None
+    ) -> None:
+        """Send over the control channel, whose socket belongs to the control thread."""
+        assert self._kernel.session is not None
+        send = self._kernel.session.send
+        self._kernel.control_thread.io_loop.add_callback(
+            send, self._stream, message, content, parent={}, ident=asker, buffers=buffers
         )
 
 

@@ -1,9 +1,9 @@
 """A link to one kernel: requests to it and answers from it, apart from every other client of that kernel.
 
 A client of the server's kernel manager shares its ZMQ identity with all others and takes their replies away, so a link
-has a `Session` of its own with the same key. Requests go over the control channel; answers and events come over iopub,
-under topics of ours only. That a kernel has ended or was restarted is found by looking at its process: no message says
-so, and the server's own restarter looks every three seconds.
+has a `Session` of its own with the same key. Everything goes over one connection to the control channel (`wire`). That
+a kernel has ended or was restarted is found by looking at its process: no message says so, and the server's own
+restarter looks every three seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from fleet_rlm.server.services import errors
 LOOK_S = 0.25
 """Seconds between looks at the kernel's process."""
 
-NUDGE_S = 0.1
+AT_ONCE = 100
+"""Messages taken in one turn of the loop, so that whatever else waits has its turn too."""
+
 INSTALL_S = 60
 """How long a kernel may take to import what answers requests; a notebook's must first finish its cell."""
 
@@ -48,6 +50,13 @@ _FAULTS: dict[wire.Fault, type[errors.ServiceError]] = {
     "conflict": errors.Conflict,
     "failed": errors.ServiceError,
 }
+
+
+class _Header(msgspec.Struct):
+    msg_type: str
+
+
+_header = msgspec.json.Decoder(_Header)
 
 
 class Link:
@@ -86,20 +95,16 @@ class Link:
         """
         self._process = _process(self._kernel)
         self._control = self._kernel.connect_control(identity=self._session.bsession)
-        self._iopub = self._kernel.connect_iopub()
-        self._iopub.setsockopt(zmq.UNSUBSCRIBE, b"")
-        self._iopub.setsockopt(zmq.SUBSCRIBE, wire.TOPIC)
-        self._iopub.on_recv(self._received)
+        self._control.on_recv(self._arrived)
         self.is_open = True
         self._watch = asyncio.create_task(self._look())
         try:
             await self._install()
-            # A subscription takes its time to arrive, and an answer before it is lost: ask until one comes.
-            for _ in range(int(INSTALL_S / NUDGE_S)):
-                with contextlib.suppress(TimeoutError):
-                    hello: dict[str, Any] = await self.ask("hello", timeout=NUDGE_S, heartbeat_s=heartbeat_s)
-                    return hello
-            raise errors.KernelDied(f"kernel {self.kernel_id} does not answer; restart it")
+            hello: dict[str, Any] = await self.ask("hello", timeout=INSTALL_S, heartbeat_s=heartbeat_s)
+            return hello
+        except TimeoutError:
+            self.close()
+            raise errors.KernelDied(f"kernel {self.kernel_id} does not answer; restart it") from None
         except BaseException:
             self.close()
             raise
@@ -130,9 +135,8 @@ class Link:
         if not self.is_open:
             return
         self.is_open = False
-        for stream in (self._control, self._iopub):
-            if not stream.closed():
-                stream.close(linger=0)
+        if not self._control.closed():
+            self._control.close(linger=0)
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(errors.KernelDied(f"kernel {self.kernel_id} ended before it answered"))
@@ -163,6 +167,15 @@ class Link:
                 raise errors.Busy(f"kernel {self.kernel_id} is executing something else; wait for it, or interrupt it")
         raise errors.KernelDied(f"kernel {self.kernel_id} ended before it answered")
 
+    def _arrived(self, frames: list[bytes]) -> None:
+        """Take a message, and what has come after it meanwhile: each turn of the loop costs more than a message."""
+        self._received(frames)
+        with contextlib.suppress(zmq.Again):
+            for _ in range(AT_ONCE):
+                if not self.is_open:
+                    break
+                self._received(self._control.socket.recv_multipart(zmq.NOBLOCK))
+
     def _received(self, frames: list[bytes]) -> None:
         """Take one message. What `Session.deserialize` does beyond this costs three times as much, of a thousand a
         second: it parses every date in two headers that nobody here reads."""
@@ -170,8 +183,8 @@ class Link:
         if not hmac.compare_digest(signature, self._session.sign(signed)):
             logger.warning("a message of kernel %s has a wrong signature and is left out", self.kernel_id)
             return
-        content = msgspec.json.decode(signed[3])
-        match frames[0].removeprefix(wire.TOPIC).decode():
+        header, content = _header.decode(signed[0]), msgspec.json.decode(signed[3])
+        match header.msg_type:
             case wire.EVENTS:
                 self._on_events(content["run"], content["from"], frames[-1].split(b"\n"))
             case wire.ANSWER:
