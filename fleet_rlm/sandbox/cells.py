@@ -65,7 +65,7 @@ class Cell:
         """Stop or continue the clock."""
         if paused:
             self._hold()
-        elif self._left is not None and self._timer is None:
+        elif self._left is not None and self._timer is None and self._stopper is None:
             self._since = time.perf_counter()
             self._timer = asyncio.get_running_loop().call_later(max(0.0, self._left), self._on_deadline)
 
