@@ -124,6 +124,10 @@ class Arguments:
     replay: str | None = _option(
         "--replay", value="FILE", help="answer from the replies in FILE; no model is called and no key is needed"
     )
+    session: str | None = _option(
+        "--session", value="NAME", help="go on with this session from here on; it is made if there is none"
+    )
+    no_session: bool = _option("--no-session", default=False, help="ask outside of the session this kernel is in")
     plan: bool = _option(
         "--plan", default=False, help="show what would happen and what would be sent first; no model is called"
     )

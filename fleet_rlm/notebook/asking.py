@@ -16,6 +16,7 @@ from IPython.core.error import UsageError
 from fleet_rlm.notebook import arguments, outcome
 from fleet_rlm.notebook.arguments import Arguments
 from fleet_rlm.notebook.context import gather, interpolate, texts_that_name_files
+from fleet_rlm.notebook.current import SESSIONS
 from fleet_rlm.notebook.interrupts import deferred
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import View, view_for
@@ -114,17 +115,20 @@ async def awaiting(begin: Callable[[], tuple[Run, View] | None]) -> None:
 
 def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
     """Start the run and show it; None when there is nothing left to wait for."""
-    from fleet_rlm.agent.runtime import plan, start  # dspy: seconds, so not before the first question
+    from fleet_rlm.agent import runtime  # dspy: seconds, so not before the first question
     from fleet_rlm.core.errors import FleetError
 
     options = question.options
     try:
+        session = SESSIONS.asked(options)
         if options.plan:
-            described = plan(question.task, **question.for_engine()).text()
+            described = (session or runtime).plan(question.task, **question.for_engine()).text()
             print(f"%%fleet {arguments.given(options)}\n\n{described}")
             return None
         view = view_for(shell, quiet=options.quiet, detached=options.detach)
-        run = start(question.task, **question.for_engine())
+        run = (session or runtime).start(question.task, **question.for_engine())
+        if session is not None and not options.quiet:
+            print(f"session {session.name}, turn {len(session.turns) + 1}")
     except FleetError as error:
         raise UsageError(str(error)) from error
     return follow(shell, run, view, output=options.output, detach=options.detach)

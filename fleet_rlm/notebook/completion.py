@@ -56,6 +56,10 @@ def _for_question(earlier: str, word: str, namespace: Mapping[str, Any]) -> Iter
 
         models: list[str] = known_models()
         return models
+    if name == "session":
+        from fleet_rlm.notebook.sessions import session_names
+
+        return session_names()
     return variables(namespace) if name == "output" else option.choices
 
 
@@ -66,13 +70,23 @@ def _for_subcommand(earlier: str) -> Iterable[str]:
 
     words = earlier.split()
     if not words:
-        return [*OF_A_RUN, *VERBS, "diff", *PLAIN]
+        return [*OF_A_RUN, *VERBS, "diff", "session", *PLAIN]
+    if words[0] == "session":
+        return _for_session(words[1:])
     if words[0] not in (*OF_A_RUN, *VERBS, "diff"):
         return ()
     flags = known_options(words[0]) if words[0] in VERBS else options_of(words[0])
     if words[-1] in flags and flags[words[-1]][1].value:
         return ()
     return [*(run.id for run in reversed(RUNS.all())), *flags]
+
+
+def _for_session(words: list[str]) -> Iterable[str]:
+    from fleet_rlm.notebook.sessions import COMMANDS, session_names
+
+    if not words:
+        return COMMANDS
+    return session_names() if words[0] in ("use", "show", "rename", "export", "delete") and len(words) == 1 else ()
 
 
 def _paths(word: str) -> list[str]:

@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 from fleet_rlm.notebook.arguments import Option, options, split_words, unquoted, value_of
 from fleet_rlm.notebook.asking import awaiting, blocking, follow
 from fleet_rlm.notebook.context import gather
+from fleet_rlm.notebook.current import SESSIONS
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import View, view_for
 from fleet_rlm.notebook.suggest import did_you_mean
@@ -72,7 +73,11 @@ def _beginning(shell: Any, verb: str, words: list[str]) -> Callable[[], tuple[Ru
             run = RUNS.find(names[0] if names else "", shell.user_ns)
             view = view_for(shell, quiet=bool(quiet), detached=bool(detach))
             changes = _changes(given, shell.user_ns)
-            begun = run.branch(names[1], **changes) if verb == "branch" else run.resume(**changes)
+            session = SESSIONS.of_run(run)
+            if verb == "branch":
+                begun = session.branch(run, names[1], **changes) if session else run.branch(names[1], **changes)
+            else:
+                begun = session.resume(run, **changes) if session else run.resume(**changes)
         except FleetError as error:
             raise UsageError(str(error)) from error
         return follow(shell, begun, view, output=output, detach=bool(detach))

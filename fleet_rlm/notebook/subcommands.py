@@ -6,7 +6,7 @@ Each is a function that returns the text to print, and its docstring is its line
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -14,8 +14,10 @@ from IPython.core.error import UsageError
 from fleet_rlm.notebook.arguments import Option, options, split_words, value_of
 from fleet_rlm.notebook.goingon import VERBS, go_on
 from fleet_rlm.notebook.runs import RUNS
+from fleet_rlm.notebook.sessions import help_lines, session_command
 from fleet_rlm.notebook.show import display
 from fleet_rlm.notebook.suggest import did_you_mean
+from fleet_rlm.notebook.tables import short, table
 
 if TYPE_CHECKING:
     from fleet_rlm.core.run import Run
@@ -37,6 +39,8 @@ def subcommand(shell: Any, line: str) -> None:
     try:
         if name in VERBS:
             go_on(shell, name, words)
+        elif name == "session":
+            print(session_command(words))
         elif name == "diff":
             print(_diff(words, shell))
         elif name in OF_A_RUN:
@@ -47,7 +51,7 @@ def subcommand(shell: Any, line: str) -> None:
             raise UsageError(f"%fleet {name} stands alone, without {' '.join(words)!r}")
         else:
             close = (
-                did_you_mean(name, [*VERBS, *PLAIN, *OF_A_RUN, "diff"])
+                did_you_mean(name, [*VERBS, *PLAIN, *OF_A_RUN, "diff", "session"])
                 or "; a question goes below %%fleet, see %fleet help"
             )
             raise UsageError(f"%fleet has no subcommand {name!r}{close}")
@@ -126,7 +130,7 @@ def _status(run: Run) -> str:
     rows = [
         ["run", run.id],
         ["status", run.status],
-        ["task", _short(run.task)],
+        ["task", short(run.task)],
         ["model", f"{model} (a stand-in, not a language model)" if run.offline else model],
         ["spans", str(len(run.tree.spans))],
         ["spent", f"{spent.calls} calls, {_seconds(run)} s, {_known(spent.tokens)} tokens, {_known(spent.usd)} USD"],
@@ -150,7 +154,7 @@ def _runs() -> str:
     from fleet_rlm.core.runs import run_ids
 
     here = RUNS.all()
-    rows = [[run.id, run.status, str(run.usage.llm_calls), _seconds(run), _short(run.task)] for run in here]
+    rows = [[run.id, run.status, str(run.usage.llm_calls), _seconds(run), short(run.task)] for run in here]
     others = [run_id for run_id in run_ids() if run_id not in {run.id for run in here}][:ELSEWHERE]
     told = f"\n\nof other kernels, the latest first: {', '.join(others)}" if others else ""
     if not rows:
@@ -194,7 +198,7 @@ def _help() -> str:
     """this list"""
     rows = [[f"%fleet {name}", (do.__doc__ or "").strip()] for name, do in [*OF_A_RUN.items(), *PLAIN.items()]]
     rows[1:1] = [*([f"%fleet {verb}", about] for verb, about in VERBS.items()), ["%fleet diff", _diff.__doc__ or ""]]
-    return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table(rows)}"
+    return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table([*rows, *help_lines()])}"
 
 
 OF_A_RUN: dict[str, Callable[..., str]] = {"show": _show, "stop": _stop, "limit": _limit, "status": _status}
@@ -210,12 +214,6 @@ PLAIN: dict[str, Callable[[], str]] = {
 """Subcommands that stand alone."""
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned by spaces; the last one runs free."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-
-
 def _seconds(run: Run) -> str:
     """From the first event to the last, or to now while the run goes on."""
     if run.tree.start is None:
@@ -227,11 +225,6 @@ def _seconds(run: Run) -> str:
 def _left(run: Run) -> str:
     limits = [(name, getattr(run.budget.remaining, name)) for name in ("calls", "tokens", "usd", "seconds")]
     return ", ".join(f"{_known(value)} {name}" for name, value in limits if value is not None) or "no limits"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:59]}…"
 
 
 def _known(value: Any) -> str:

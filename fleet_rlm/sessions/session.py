@@ -209,6 +209,11 @@ class Session:
         return [dict(artifact) for artifact in self._state.artifacts]
 
     @property
+    def is_answering(self) -> bool:
+        """Whether a turn is going on."""
+        return self._running is not None and self._running.status == "running"
+
+    @property
     def is_saved(self) -> bool:
         """Whether what is on the disk is all there is."""
         return self._durable.is_saved
@@ -339,7 +344,7 @@ class Session:
         """Stop a turn that is going on, end the sandbox, save, and let others open the session. Harmless twice."""
         if self._closed:
             return
-        if self._running is not None and self._running.status == "running":
+        if self._running is not None and self.is_answering:
             self._running.stop()
             with contextlib.suppress(FleetError, TimeoutError):
                 self._running.wait(CLOSING_SECONDS)
@@ -378,7 +383,7 @@ class Session:
     def _check_free(self) -> None:
         if self._closed:
             raise SessionClosed(f"session {self.name!r} is closed; open it again: fleet_rlm.Session({self.name!r})")
-        if self._running is not None and self._running.status == "running":
+        if self._running is not None and self.is_answering:
             raise SessionBusy(
                 f"session {self.name!r} is answering {self._running.task[:60]!r}; wait for it, stop it, or ask outside "
                 "of the session (%%fleet --no-session)"

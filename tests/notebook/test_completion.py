@@ -10,7 +10,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from fleet_rlm.notebook.arguments import MODES, flags
 from fleet_rlm.notebook.goingon import VERBS
 from fleet_rlm.notebook.runs import RUNS
+from fleet_rlm.notebook.sessions import COMMANDS
 from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN
+from fleet_rlm.sessions.session import Session
 
 from .staged import Staged
 
@@ -67,7 +69,7 @@ def test_a_number_is_not_guessed(tab: Tab) -> None:
 
 
 def test_subcommands_and_runs(tab: Tab) -> None:
-    assert set(tab("%fleet ")) == {*PLAIN, *OF_A_RUN, *VERBS, "diff"}
+    assert set(tab("%fleet ")) == {*PLAIN, *OF_A_RUN, *VERBS, "diff", "session"}
     RUNS.add(Staged("day-1").run)
     assert tab("%fleet show d") == ["day-1"]
     assert tab("%fleet show day-1 --") == ["--sent"]
@@ -84,3 +86,12 @@ def test_the_question_and_other_cells_are_completed_as_ever(tab: Tab) -> None:
     assert "late" in tab("%%fleet --with logs\nla")
     assert "--mode" not in tab("%%fleet --with logs\n--m")
     assert "--mode" not in tab("%%time --m")
+
+
+def test_sessions(tab: Tab) -> None:
+    assert tab("%fleet session re") == ["rename"]
+    assert set(tab("%fleet session ")) == set(COMMANDS)
+    Session("incident").close()
+    assert tab("%fleet session use ") == ["incident"]
+    assert tab("%%fleet --session inc") == ["incident"]
+    assert "incident" not in tab("%fleet session use incident ")

@@ -10,7 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from fleet_rlm.core.errors import ModelError
 from fleet_rlm.notebook.runs import RUNS
-from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN, subcommand, table
+from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN, subcommand
+from fleet_rlm.notebook.tables import table
 
 from .staged import Staged
 
