@@ -37,8 +37,8 @@ engine inside the process where the row says so.
 TRIED = """\
 ## Tried and not taken
 
-- *Lists of documents as one Arrow column.* A million texts of 40 characters arrive as a list in 0.78 s by pickle without
-  its memo, in 1.57 s by Arrow and `to_pylist` (one run, busy machine). Left as a column they take as long to build and
+- *Lists of documents as one Arrow column.* A million texts of 40 characters arrive as a list in 0.78 s by pickle (its
+  memo off), in 1.57 s by Arrow and `to_pylist` (one run, busy machine). Left as a column they take as long to build and
   17 times as long to go through (2.5 s instead of 0.15 s), for each item becomes a string when it is looked at.
 - *Huge pages for the template* (MADV_COLLAPSE): a fork is not faster, because its pages are many small mappings.
 - *A child in a session of its own* (`setsid`): Linux schedules by session, so it waited 3 ms for its first turn.
