@@ -46,6 +46,9 @@ class FleetApp(ExtensionApp):
         config=True
     )
 
+    volume_bytes = Int(Limits.volume_bytes, min=1, help="Bytes that uploads may fill a volume up to.").tag(config=True)
+    volume_files = Int(Limits.volume_files, min=1, help="The same for the number of files.").tag(config=True)
+
     house: House
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -63,7 +66,12 @@ class FleetApp(ExtensionApp):
             idle_s=self.kernel_idle_s,
         )
         limits = Limits(
-            rules=rules, lm_calls=self.run_lm_calls, lm_tokens=self.run_lm_tokens, slow_client_s=self.slow_client_s
+            rules=rules,
+            lm_calls=self.run_lm_calls,
+            lm_tokens=self.run_lm_tokens,
+            slow_client_s=self.slow_client_s,
+            volume_bytes=self.volume_bytes,
+            volume_files=self.volume_files,
         )
         assert self.serverapp is not None
         self.house = House(self.serverapp.kernel_manager, limits)

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.core.settings import Settings
+from fleet_rlm.server.services.artifacts.service import ArtifactService
+from fleet_rlm.server.services.errands import Errands
+from fleet_rlm.server.services.health.readiness import Readiness
 from fleet_rlm.server.services.kernels.service import Kernels, Rules
 from fleet_rlm.server.services.lm.grants import Grants
 from fleet_rlm.server.services.lm.service import Gateway
 from fleet_rlm.server.services.lm.upstream import models_of
+from fleet_rlm.server.services.memory.service import MemoryService
 from fleet_rlm.server.services.runs.service import RunService
+from fleet_rlm.server.services.runtime.service import RuntimeService
+from fleet_rlm.server.services.sessions.service import SessionService
+from fleet_rlm.server.services.volumes.service import VolumeService
 
 if TYPE_CHECKING:
     from fleet_rlm.sessions.store import Store
@@ -28,12 +35,15 @@ class Limits:
         rules: for kernels.
         lm_calls, lm_tokens: the most one run may be given at the gateway; None is no limit.
         slow_client_s: how long a WebSocket may take nothing.
+        volume_bytes, volume_files: what uploads may fill a volume up to.
     """
 
     rules: Rules
     lm_calls: int | None
     lm_tokens: int | None
     slow_client_s: float
+    volume_bytes: int = 10_000_000_000
+    volume_files: int = 10_000
 
 
 class House:
@@ -45,14 +55,14 @@ class House:
 
     Attributes:
         limits, settings: what an administrator allows, and the environment's settings.
-        gateway, kernels, runs: the services.
+        gateway, kernels, runs, sessions, artifacts, volumes, memory, readiness, runtime: the services.
 
     Raises:
         UserError: a variable cannot be used.
     """
 
     def __init__(self, manager: Any, limits: Limits, environ: Mapping[str, str] | None = None) -> None:
-        environ = os.environ if environ is None else environ
+        environ = dict(os.environ if environ is None else environ)  # what `runtime` changes, kernels see
         self.limits = limits
         self.settings = Settings.from_environ(environ)
         self.gateway = Gateway(models_of(environ), Grants(limits.lm_calls, limits.lm_tokens))
@@ -66,6 +76,15 @@ class House:
             forget=self.gateway.grants.revoke,
         )
         self.runs = RunService(self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models)
+        errands = Errands(environ)
+        self.sessions = SessionService(self.kernels, self.runs.scope, base, errands)
+        self.artifacts = ArtifactService(self.runs.scope, base)
+        self.volumes = VolumeService(base, limits.volume_bytes, limits.volume_files)
+        self.memory = MemoryService(self.runs, base)
+        self.readiness = Readiness(self.gateway, lambda: self.store, errands, base)
+        self.runtime = RuntimeService(
+            environ, gateway=self.gateway, runs=self.runs, errands=errands, readiness=self.readiness, base=base
+        )
 
     @functools.cached_property
     def store(self) -> Store:

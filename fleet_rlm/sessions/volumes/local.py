@@ -15,6 +15,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from fleet_rlm.sessions.volumes.volume import (
     PREVIEW_BYTES,
@@ -66,6 +67,14 @@ class LocalVolume(Volume):
 
     async def adelete(self, path: str) -> None:
         await asyncio.to_thread(self._delete, path)
+
+    async def aopen(self, path: str) -> BinaryIO:
+        """A file, open for reading; whoever asks closes it. Raises VolumeError."""
+        return await asyncio.to_thread(self._opened, path)
+
+    def _opened(self, path: str) -> BinaryIO:
+        with self._told(path), self._file(path) as fd:
+            return open(os.dup(fd), "rb")
 
     def _tree(self, folder: str) -> list[Entry]:
         parts = checked(folder)

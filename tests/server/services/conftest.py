@@ -66,7 +66,7 @@ def server(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "ALLOW_DEBUG_AUTH": "1",
         "APP_ENV": "local",
     }
-    with Serving(tmp_path_factory.mktemp("serving"), **environ) as running:
+    with Serving(tmp_path_factory.mktemp("serving"), {"FleetApp.volume_bytes": "1000000"}, **environ) as running:
         yield running
 
 

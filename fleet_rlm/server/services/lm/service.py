@@ -60,12 +60,17 @@ class Gateway:
     Args:
         models: those of this server.
         grants: who may call, and how much.
+
+    Attributes:
+        address: where kernels reach it.
+        refused: aliases of models whose provider did not accept the key when it was called last.
     """
 
     def __init__(self, models: Models, grants: Grants) -> None:
         self.models = models
         self.grants = grants
         self.address = ""
+        self.refused: set[str] = set()
         self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=CONNECTIONS, follow_redirects=False, trust_env=True)
 
     def environment(self, kernel_id: str, owner: Owner) -> dict[str, str]:
@@ -105,6 +110,11 @@ class Gateway:
         finally:
             grant.settle(answered, meter.tokens)
 
+    async def listed(self, upstream: Upstream) -> int:
+        """The status with which a provider lists its models: it is there, and takes the key. Raises httpx.HTTPError."""
+        headers = {"Authorization": f"Bearer {upstream.key}"} if upstream.key else {}
+        return (await self._client.get(f"{upstream.base}/models", headers=headers, timeout=5.0)).status_code
+
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
@@ -133,7 +143,9 @@ class Gateway:
             raise UpstreamFailed(f"the provider cannot be reached ({type(error).__name__})") from error
         try:
             if response.status_code in (401, 403):
+                self.refused.add(upstream.alias)
                 raise UpstreamRefused("the provider does not accept this server's key; tell its administrator")
+            self.refused.discard(upstream.alias)
             yield response
         finally:
             await response.aclose()

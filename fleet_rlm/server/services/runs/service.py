@@ -327,6 +327,11 @@ class RunService:
         return any(live.held is held and not live.feed.is_over for live in self._live.values())
 
     @property
+    def kernels(self) -> int:
+        """How many kernels of ours there are."""
+        return self._kernels.own
+
+    @property
     def working(self) -> int:
         """How many runs go on."""
         return sum(not live.feed.is_over for live in self._live.values())

@@ -1,0 +1,1 @@
+"""Whether the server is alive, whether it can answer questions, and who is asking."""

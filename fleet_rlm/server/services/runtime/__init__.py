@@ -1,0 +1,1 @@
+"""How this server runs: its settings, its status, and real checks of its model and sandbox."""

@@ -1,0 +1,1 @@
+"""Feedback by the name older clients know it."""
