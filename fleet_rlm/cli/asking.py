@@ -24,8 +24,12 @@ def ask(question: str, context: dict[str, Any], args: argparse.Namespace, consol
     """Start a run and wait for its end, however it ends; Ctrl-C stops it. `console` shows it live."""
     from fleet_rlm.agent import runtime  # dspy: seconds
 
-    run = runtime.start(question, context=context or None, **options.engine(args))
-    return followed(run, console)
+    if getattr(args, "session", None) is None:
+        return followed(runtime.start(question, context=context or None, **options.engine(args)), console)
+    from fleet_rlm.cli.sessions import opened
+
+    with opened(args.session) as session:
+        return followed(session.start(question, context=context or None, **options.engine(args)), console)
 
 
 def followed(run: Run, console: Console | None) -> Run:

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.cli import options
 from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, followed, report_of
 from fleet_rlm.cli.database import db_command
+from fleet_rlm.cli.sessions import chat_command, opened, session_of, sessions_command
 from fleet_rlm.core.errors import FleetError, ModelError, UserError
 
 if TYPE_CHECKING:
@@ -45,26 +46,40 @@ def run_command(args: argparse.Namespace) -> int:
 
     context = read_inputs(args.inputs)
     if args.plan:
-        from fleet_rlm.agent.runtime import plan
-
-        print(plan(args.question, context=context or None, **options.engine(args)).text())
+        print(_plan(args, context))
         return OK
     run = ask(args.question, context, args, _screen(args))
     return _told(run, args)
+
+
+def _plan(args: argparse.Namespace, context: dict[str, Any]) -> str:
+    given = {"context": context or None, **options.engine(args)}
+    if args.session is not None:
+        with opened(args.session) as session:
+            return session.plan(args.question, **given).text()
+    from fleet_rlm.agent.runtime import plan
+
+    return plan(args.question, **given).text()
 
 
 def resume_command(args: argparse.Namespace) -> int:
     """`fleet resume`."""
     from fleet_rlm.core.runs import open_run
 
-    return _told(followed(open_run(args.run).resume(**options.changes(args)), _screen(args)), args)
+    run, changes = open_run(args.run), options.changes(args)
+    with session_of(run) as session:
+        going = session.resume(run, **changes) if session else run.resume(**changes)
+        return _told(followed(going, _screen(args)), args)
 
 
 def branch_command(args: argparse.Namespace) -> int:
     """`fleet branch`."""
     from fleet_rlm.core.runs import open_run
 
-    return _told(followed(open_run(args.run).branch(args.span, **options.changes(args)), _screen(args)), args)
+    run, changes = open_run(args.run), options.changes(args)
+    with session_of(run) as session:
+        going = session.branch(run, args.span, **changes) if session else run.branch(args.span, **changes)
+        return _told(followed(going, _screen(args)), args)
 
 
 def diff_command(args: argparse.Namespace) -> int:
@@ -160,6 +175,8 @@ def doctor_command(args: argparse.Namespace) -> int:
 COMMANDS: dict[str, options.Command] = {
     "run": run_command,
     "demo": demo_command,
+    "chat": chat_command,
+    "sessions": sessions_command,
     "resume": resume_command,
     "branch": branch_command,
     "diff": diff_command,

@@ -41,6 +41,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "- is standard input as text",
     )
     _engine(run)
+    run.add_argument("--session", metavar="NAME", help="ask as a turn of this session, which is made if there is none")
     run.add_argument("--plan", action="store_true", help="print what would be sent first; no model is called")
     run.add_argument("--quiet", action="store_true", help="print the answer only")
     run.add_argument("--json", action="store_true", help="print one JSON object: answer, status, usage, paths")
@@ -56,6 +57,13 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     demo.add_argument("--quiet", action="store_true", help="with --story: leave out the trees")
     _engine(demo)
     demo.add_argument("--html", type=Path, metavar="PATH", help="where the report of a single question goes")
+
+    chat = _command(kinds, commands, "chat", "a conversation with memory, documents and a sandbox, in this terminal")
+    chat.add_argument("--session", metavar="NAME", default="chat", help="which one (by default one called chat)")
+    _engine(chat)
+    chat.add_argument("--quiet", action="store_true", help="print the answers only")
+
+    _command(kinds, commands, "sessions", "the conversations on this machine, the one used last first")
 
     resume = _command(kinds, commands, "resume", "go on with a run that has no answer; nothing is paid twice")
     _run(resume)
