@@ -101,6 +101,11 @@ class Link:
         try:
             await self._install()
             hello: dict[str, Any] = await self.ask("hello", timeout=INSTALL_S, heartbeat_s=heartbeat_s)
+            if hello["wire"] != wire.VERSION:
+                raise errors.Refused(
+                    f"kernel {self.kernel_id} has fleet-rlm {hello['version']}, which this server cannot speak to; "
+                    "install there what the server has"
+                )
             return hello
         except TimeoutError:
             self.close()

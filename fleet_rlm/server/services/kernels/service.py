@@ -11,11 +11,11 @@ import contextlib
 import logging
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from jupyter_core.utils import ensure_async
 
@@ -110,7 +110,7 @@ class Kernels:
         self._links: dict[str, tuple[Owner, Link]] = {}
         self._own: dict[str, Owner] = {}
         self._held: list[Held] = []
-        self._opening: defaultdict[tuple[Owner, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._opening: WeakValueDictionary[tuple[Owner, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._idling: asyncio.Task[None] | None = None
         self.listener: Listener
@@ -143,7 +143,7 @@ class Kernels:
             NotFound, Refused, Busy: there is no such kernel, it cannot do it, or is executing something else.
             KernelDied, TooMany: a kernel of its own would not start, or there are too many.
         """
-        async with self._opening[owner, session]:
+        async with self._opening.setdefault((owner, session), asyncio.Lock()):
             held = self.find(owner, session)
             if held is None:
                 held = await self._opened(owner, session, kernel_id)

@@ -15,9 +15,9 @@ MESSAGE_CHARS = 100_000
 Mode = Literal["auto", "rlm_only", "tools_only", "direct"]
 Status = Literal["running", "ok", "exhausted", "stopped", "failed", "cut"]
 TraceMode = Literal["compact", "verbose", "off"]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-Location = Annotated[str, Field(min_length=1, max_length=4096)]
-Id = Annotated[str, Field(min_length=1, max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Location = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._@:-]+$")]
 
 
 class Strict(BaseModel):
@@ -113,7 +113,7 @@ class RunQuery(Strict):
 
     session: Name | None = None
     status: Status | None = None
-    search: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    search: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000)] = 50
     offset: Annotated[int, Field(ge=0, le=2**31)] = 0
 
