@@ -23,6 +23,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 FAMILIES = (
     *("starts", "cells", "values", "children", "iterations", "queries", "stopping", "events", "copies", "tokens"),
+    "sessions",
     "store",
     "redaction",
     "resuming",
