@@ -9,8 +9,10 @@ from fleet_rlm.core.settings import Settings
 
 
 def db_command(args: argparse.Namespace) -> int:
-    """`fleet db upgrade` and `fleet db catch-up`."""
-    return _upgrade(args.role) if args.work == "upgrade" else _catch_up()
+    """`fleet db upgrade`, `fleet db check` and `fleet db catch-up`."""
+    if args.work == "upgrade":
+        return _upgrade(args.role)
+    return _check() if args.work == "check" else _catch_up()
 
 
 def _upgrade(role: str) -> int:
@@ -19,6 +21,19 @@ def _upgrade(role: str) -> int:
     store = open_store()
     revision = upgrade(store.place.url.render_as_string(hide_password=False), runtime_role=role)
     print(f"{store.place} has schema {revision}")
+    return OK
+
+
+def _check() -> int:
+    """Open it as a server would: reachable, of this program's schema, and on Postgres with a role that walls hold."""
+    from fleet_rlm.sessions.store import open_store
+
+    store = open_store()
+    try:
+        store.open()
+    finally:
+        store.close()
+    print(f"{store.place} can be used")
     return OK
 
 

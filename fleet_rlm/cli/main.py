@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_rlm.cli import options
 from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, followed, report_of
 from fleet_rlm.cli.database import db_command
+from fleet_rlm.cli.server import lab_command, openapi_command, serve_command
 from fleet_rlm.cli.sessions import chat_command, opened, session_of, sessions_command
 from fleet_rlm.core.errors import FleetError, ModelError, UserError
 
@@ -184,5 +185,8 @@ COMMANDS: dict[str, options.Command] = {
     "show": show_command,
     "models": models_command,
     "db": db_command,
+    "serve": serve_command,
+    "lab": lab_command,
+    "openapi": openapi_command,
     "doctor": doctor_command,
 }

@@ -93,10 +93,16 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     db = _command(kinds, commands, "db", "bring the store up to date; DATABASE_URL says which one")
     db.add_argument(
         "work",
-        choices=("upgrade", "catch-up"),
-        help="upgrade: to this program's schema, as the role that owns the database; catch-up: with the runs on disk",
+        choices=("upgrade", "check", "catch-up"),
+        help="upgrade: to this program's schema, as the role that owns the database; check: whether it can be used; "
+        "catch-up: with the runs on disk",
     )
     db.add_argument("--role", default="fleet_app", metavar="NAME", help="the role servers connect as (fleet_app)")
+    serve = _command(kinds, commands, "serve", "the API over HTTP and WebSockets, on this machine", "serve-api")
+    _server(serve, 8000)
+    lab = _command(kinds, commands, "lab", "JupyterLab with the API beside it, on this machine", "web")
+    _server(lab, 8888)
+    _command(kinds, commands, "openapi", "print the API's description (OpenAPI 3.1)")
     _command(kinds, commands, "doctor", "whether everything a run needs is there, and what to do if not")
     return top
 
@@ -177,8 +183,17 @@ def _engine(command: argparse.ArgumentParser) -> None:
     add("--replay", metavar="FILE", help="answer from the replies in FILE; no model is called and no key is needed")
 
 
-def _command(kinds: Any, commands: Mapping[str, Command], name: str, about: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = kinds.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+def _server(command: argparse.ArgumentParser, port: int) -> None:
+    add = command.add_argument
+    add("--host", default="127.0.0.1", help="the address to listen at; others than this machine's need a sign-in")
+    add("--port", type=int, default=port, metavar="N", help=f"by default {port}")
+    add("--base-url", default="/", metavar="PATH", help="what every path begins with")
+    add("options", nargs="*", metavar="-- OPTION", help="options of the Jupyter server")
+
+
+def _command(kinds: Any, commands: Mapping[str, Command], name: str, about: str, *also: str) -> argparse.ArgumentParser:
+    described = f"{about[0].upper()}{about[1:]}."
+    command: argparse.ArgumentParser = kinds.add_parser(name, help=about, description=described, aliases=also)
     command.set_defaults(do=commands[name])
     return command
 

@@ -9,6 +9,7 @@ from fleet_rlm.server.services.execution import handlers as execution
 from fleet_rlm.server.services.health import handlers as health
 from fleet_rlm.server.services.lm import handlers as lm
 from fleet_rlm.server.services.memory import handlers as memory
+from fleet_rlm.server.services.openapi import handlers as openapi
 from fleet_rlm.server.services.runs import handlers as runs
 from fleet_rlm.server.services.runtime import handlers as runtime
 from fleet_rlm.server.services.sessions import handlers as sessions
@@ -17,6 +18,7 @@ from fleet_rlm.server.services.volumes import handlers as volumes
 
 ROUTES: list[tuple[str, type[Any]]] = [
     *health.ROUTES,
+    *openapi.ROUTES,
     *sessions.ROUTES,
     *memory.ROUTES,
     *runs.ROUTES,

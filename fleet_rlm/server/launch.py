@@ -1,0 +1,110 @@
+"""Starting a server of our own: on this machine only and with a token, unless somebody says otherwise and how.
+
+`fleet serve` is the API alone, `fleet lab` JupyterLab with it. A server that others can reach starts only where it was
+said how they sign in: a token that was made up here and printed is for the person in front of this terminal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from fleet_rlm.core.errors import UserError
+from fleet_rlm.server.auth.deployment import LOOPBACK
+from fleet_rlm.server.app import FleetApp
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+Kind = Literal["serve", "lab"]
+
+
+class Api(FleetApp):
+    """Our extension and no other."""
+
+    load_other_extensions = False
+
+
+def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Sequence[str] = ()) -> None:
+    """Serve until stopped.
+
+    Args:
+        options: further options of the Jupyter server.
+
+    Raises:
+        UserError: others could reach it, and nobody said how they sign in; or JupyterLab is missing.
+        SystemExit: the deployment is unsafe, or the address cannot be had; the message says why.
+    """
+    argv = [
+        f"--ServerApp.ip={host}",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.base_url={base_url}",
+        "--ServerApp.allow_unauthenticated_access=False",
+    ]
+    if kind == "serve":
+        argv += ["--ServerApp.open_browser=False", "--ServerApp.log_level=WARN"]
+    else:  # enabled also where the wheel's configuration is not, as in a checkout
+        argv += ["--ServerApp.jpserver_extensions={'jupyterlab': True, 'fleet_rlm': True}"]
+    server: ServerApp = _application(kind).initialize_server(argv=[*argv, *options])
+    refused = refusal(server.ip, server.identity_provider)
+    if refused is not None:
+        raise UserError(refused)
+    print(greeting(kind, server), flush=True)
+    server.start()
+
+
+def refusal(host: str, provider: Any) -> str | None:
+    """Why a server must not be reachable at this address; None where it may."""
+    if is_loopback(host):
+        return None
+    ways = "AUTH_MODE=entra, JupyterHub, or a password (jupyter server password)"
+    if not (hasattr(provider, "keys") or hasattr(provider, "hub_auth") or provider.auth_enabled):
+        return f"--host {host} would let anybody who reaches this machine run code on it; say how people sign in: {ways}"
+    if provider.token_generated:
+        return f"--host {host} can be reached by others, and nobody said how they sign in; choose one: {ways}"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host in LOOPBACK:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def greeting(kind: Kind, server: ServerApp) -> str:
+    """Where the server is and how to use it."""
+    host = f"[{server.ip}]" if ":" in server.ip else server.ip or "127.0.0.1"
+    address = f"{'https' if server.certfile else 'http'}://{host}:{server.port}{server.base_url}"
+    provider: Any = server.identity_provider
+    if provider.token:
+        shown = provider.token if provider.token_generated else "YOUR-TOKEN"
+        header = f"Authorization: token {shown}"
+    else:
+        shown = "ACCESS-TOKEN"
+        header = f"Authorization: Bearer {shown}"
+    lines = [f"fleet-rlm: the API is at {address}fleet/ and described by {address}fleet/openapi.json"]
+    if kind == "lab":
+        lines.append(f"  JupyterLab   {address}lab" + (f"?token={shown}" if provider.token_generated else ""))
+    lines += [
+        f"  curl         curl -H '{header}' {address}fleet/api/v1/auth/me",
+        f'  Python       fleet_rlm.client.Client("{address}", token="{shown}")',
+        "  Ctrl-C stops it; runs that go on are kept and can be resumed",
+    ]
+    return "\n".join(lines)
+
+
+def _application(kind: Kind) -> type[Any]:
+    if kind == "serve":
+        return Api
+    try:
+        from jupyterlab.labapp import LabApp
+    except ImportError as error:
+        raise UserError("JupyterLab is not installed; pip install 'fleet-rlm[lab]'") from error
+    lab: type[Any] = LabApp
+    return lab
