@@ -11,7 +11,7 @@ import importlib
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
-from traitlets import Float, Int, Unicode
+from traitlets import Dict, Float, Int, Unicode
 from traitlets.config import Config
 
 from fleet_rlm.server.auth import check_routes, configure, enforce
@@ -19,6 +19,9 @@ from fleet_rlm.server.base import HOUSE
 from fleet_rlm.server.routes import PUBLIC, ROUTES
 from fleet_rlm.server.services.house import House, Limits
 from fleet_rlm.server.services.kernels.service import Rules
+from fleet_rlm.server.services.quotas import METRICS
+from fleet_rlm.server.services.rates import CLASSES
+from fleet_rlm.server.telling import tell_outside
 
 
 class FleetApp(ExtensionApp):
@@ -49,6 +52,12 @@ class FleetApp(ExtensionApp):
     volume_bytes = Int(Limits.volume_bytes, min=1, help="Bytes that uploads may fill a volume up to.").tag(config=True)
     volume_files = Int(Limits.volume_files, min=1, help="The same for the number of files.").tag(config=True)
 
+    tenant_quotas = Dict(
+        help=f"What one tenant may use, by quota ({', '.join(METRICS)}); the store's settings go before these."
+    ).tag(config=True)
+    user_quotas = Dict(help="The same for one user.").tag(config=True)
+    rates = Dict(help=f"Requests a minute of one user, by class ({', '.join(CLASSES)}).").tag(config=True)
+
     house: House
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -72,10 +81,14 @@ class FleetApp(ExtensionApp):
             slow_client_s=self.slow_client_s,
             volume_bytes=self.volume_bytes,
             volume_files=self.volume_files,
+            tenant_quotas=self.tenant_quotas,
+            user_quotas=self.user_quotas,
+            rates=self.rates,
         )
         assert self.serverapp is not None
         self.house = House(self.serverapp.kernel_manager, limits)
         self.settings[HOUSE] = self.house
+        tell_outside(self.serverapp, self.house)
 
     def initialize_handlers(self) -> None:
         """Check the deployment and the routes, then serve them.

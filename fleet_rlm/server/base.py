@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from fleet_rlm.core.errors import FleetError, UserError
+from fleet_rlm.server import metrics
+from fleet_rlm.server.auth.authorizer import permission_of
 from fleet_rlm.server.auth.guard import FleetHandler
 from fleet_rlm.server.auth.refused import RefusedRequest
 from fleet_rlm.server.services.errors import Refused, ServiceError
+from fleet_rlm.server.services.owner import Owner
 
 if TYPE_CHECKING:
     from fleet_rlm.server.services.house import House
@@ -27,6 +30,13 @@ M = TypeVar("M", bound=BaseModel)
 
 HOUSE = "fleet_house"
 """Of the web application: the services behind all handlers."""
+
+AUDITED = {
+    ("write", "fleet.runtime"): "settings.change",
+    ("execute", "fleet.runtime"): "settings.check",
+    ("read", "fleet.audit"): "audit.read",
+}
+"""What the audit notes of any request that asks for this permission."""
 
 BODY_BYTES = 1 << 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -73,6 +83,8 @@ class Handler(FleetHandler):
         return house
 
     request_id = "-"
+    audited: str | None = None  # the action that the audit notes, and what it is done to
+    audited_object: str | None = None
 
     async def prepare(self, **options: Any) -> None:
         """Give the request its id, then find out who asks."""
@@ -80,6 +92,18 @@ class Handler(FleetHandler):
         self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.set_header("X-Request-Id", self.request_id)
         await super().prepare(**options)
+        permission = permission_of(getattr(self, (self.request.method or "").lower(), None))
+        if permission is not None and self.current_user is not None:
+            self.audited = AUDITED.get((permission.action, permission.resource))
+            self.house.rates.take(Owner.of(self.identity), permission.action)
+
+    def on_finish(self) -> None:
+        """Note in the audit what is of interest there."""
+        if self.audited is not None and self.current_user is not None:
+            status = self.get_status()
+            outcome = "ok" if status < 400 else "denied" if status in (401, 403, 429) else "failed"
+            self.house.audit.record(Owner.of(self.identity), self.audited, self.audited_object, outcome)
+        super().on_finish()
 
     def read(self, model: type[M]) -> M:
         """The body as the model.
@@ -121,6 +145,7 @@ class Handler(FleetHandler):
         error = (details.get("exc_info") or (None, None))[1]
         self.set_header("X-Request-Id", self.request_id)  # what was set before went with the answer that failed
         if isinstance(error, RefusedRequest):
+            metrics.REFUSALS.labels(error.refusal.code).inc()
             super().write_error(status_code, **details)
             return
         known = told(error) if error is not None else None
@@ -130,8 +155,10 @@ class Handler(FleetHandler):
         else:
             reason = getattr(error, "log_message", None)
             code, message = _plain(status_code), reason or f"something failed here; request {self.request_id}"
-        if self.get_status() == 503:
-            self.set_header("Retry-After", "2")
+        metrics.REFUSALS.labels(code).inc()
+        retry_after = getattr(error, "retry_after", None) or (2 if self.get_status() == 503 else None)
+        if retry_after is not None:
+            self.set_header("Retry-After", str(retry_after))
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"code": code, "message": message}))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.core.settings import Settings
+from fleet_rlm.server import metrics
 from fleet_rlm.server.services.artifacts.service import ArtifactService
+from fleet_rlm.server.services.audit import Audit
 from fleet_rlm.server.services.errands import Errands
 from fleet_rlm.server.services.health.readiness import Readiness
 from fleet_rlm.server.services.kernels.service import Kernels, Rules
@@ -18,6 +20,9 @@ from fleet_rlm.server.services.lm.grants import Grants
 from fleet_rlm.server.services.lm.service import Gateway
 from fleet_rlm.server.services.lm.upstream import models_of
 from fleet_rlm.server.services.memory.service import MemoryService
+from fleet_rlm.server.services.quotas import Quotas
+from fleet_rlm.server.services.rates import Rates
+from fleet_rlm.server.services.runs.door import Door
 from fleet_rlm.server.services.runs.service import RunService
 from fleet_rlm.server.services.runtime.service import RuntimeService
 from fleet_rlm.server.services.sessions.service import SessionService
@@ -36,6 +41,8 @@ class Limits:
         lm_calls, lm_tokens: the most one run may be given at the gateway; None is no limit.
         slow_client_s: how long a WebSocket may take nothing.
         volume_bytes, volume_files: what uploads may fill a volume up to.
+        tenant_quotas, user_quotas: by metric, see `quotas`; without a figure there is no limit.
+        rates: requests a minute of one user, by class, see `rates`.
     """
 
     rules: Rules
@@ -44,6 +51,9 @@ class Limits:
     slow_client_s: float
     volume_bytes: int = 10_000_000_000
     volume_files: int = 10_000
+    tenant_quotas: Mapping[str, Any] = field(default_factory=dict)
+    user_quotas: Mapping[str, Any] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 class House:
@@ -55,6 +65,7 @@ class House:
 
     Attributes:
         limits, settings: what an administrator allows, and the environment's settings.
+        audit, quotas, rates, door: what is noted, and what is limited.
         gateway, kernels, runs, sessions, artifacts, volumes, memory, readiness, runtime: the services.
 
     Raises:
@@ -65,7 +76,11 @@ class House:
         environ = dict(os.environ if environ is None else environ)  # what `runtime` changes, kernels see
         self.limits = limits
         self.settings = Settings.from_environ(environ)
-        self.gateway = Gateway(models_of(environ), Grants(limits.lm_calls, limits.lm_tokens))
+        self.audit = Audit(lambda: self.store)
+        self.quotas = Quotas(lambda: self.store, limits.tenant_quotas, limits.user_quotas)
+        self.rates = Rates(limits.rates)
+        self.door = Door(self.quotas, self.audit)
+        self.gateway = Gateway(models_of(environ), Grants(limits.lm_calls, limits.lm_tokens), self.quotas)
         base: Path = self.settings.home
         self.kernels = Kernels(
             manager,
@@ -75,7 +90,10 @@ class House:
             model_for=self.gateway.environment,
             forget=self.gateway.grants.revoke,
         )
-        self.runs = RunService(self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models)
+        metrics.KERNELS.set_function(lambda: self.kernels.own)
+        self.runs = RunService(
+            self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models, self.door
+        )
         errands = Errands(environ)
         self.sessions = SessionService(self.kernels, self.runs.scope, base, errands)
         self.artifacts = ArtifactService(self.runs.scope, base)
@@ -98,5 +116,8 @@ class House:
         await self.kernels.close()
         await self.runs.close()
         await self.gateway.close()
+        await self.door.close()
+        await self.quotas.close()
+        await self.audit.close()
         if "store" in self.__dict__:
             await self.store.aclose()

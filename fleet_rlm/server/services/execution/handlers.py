@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from fleet_rlm.server import metrics
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.auth.credentials import TICKET
 from fleet_rlm.server.auth.guard import FleetSocket
@@ -19,7 +20,8 @@ from fleet_rlm.server.base import HOUSE, faults, told
 from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.execution import messages
 from fleet_rlm.server.services.execution.messages import Approve, Cancel, Command, Message, frame
-from fleet_rlm.server.services.execution.pump import Gone, pump, send
+from fleet_rlm.server.services.execution.pump import TRY_AGAIN, Gone, pump, send
+from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.runs.models import ApproveRun, Id, Name, Strict, TraceMode
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Socket(FleetSocket):
     def initialize(self) -> None:
         """No task yet."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_open = False
 
     @property
     def runs(self) -> RunService:
@@ -67,6 +70,16 @@ class Socket(FleetSocket):
         """None: events are small and many, and compressing each costs more than it saves on the way."""
         return None
 
+    def open(self, *args: Any, **kwargs: Any) -> None:
+        """Somebody listens."""
+        super().open(*args, **kwargs)
+        self._is_open = True
+        metrics.SOCKETS.labels(type(self).__name__.lower()).inc()
+
+    def take(self, kind: str) -> None:
+        """Count one thing that is asked. Raises TooFast: it is one too many."""
+        self.settings[HOUSE].rates.take(Owner.of(self.identity), kind)
+
     def begin(self, work: Coroutine[Any, Any, None], identity: str | None = None) -> None:
         """Do something meanwhile; what goes wrong is told to the client under the id of what it asked."""
         if len(self._tasks) >= TASKS:
@@ -88,6 +101,7 @@ class Socket(FleetSocket):
                 if known is None:
                     self.log.error("%s failed", self.request.path, exc_info=error)
                 _, code, message = known or (500, "internal_error", "something failed here")
+                metrics.REFUSALS.labels(code).inc()
                 await send(self, frame("error", id=identity, code=code, message=message))
         except Gone:
             return
@@ -96,6 +110,9 @@ class Socket(FleetSocket):
         """Nobody listens any more."""
         for task in self._tasks:
             task.cancel()
+        if self._is_open:
+            self._is_open = False
+            metrics.SOCKETS.labels(type(self).__name__.lower()).dec()
         super().on_close()
 
 
@@ -131,6 +148,7 @@ class Drive(Socket):
                 self.begin(self._approve(said), said.id)
 
     async def _answer(self, said: Message) -> None:
+        self.take("execute")
         cancelled = asyncio.Event()
         self._starting.add(cancelled)
         try:
@@ -154,6 +172,7 @@ class Drive(Socket):
         await send(self, frame("done", id=said.id))
 
     async def _command(self, said: Command) -> None:
+        self.take("execute")
         result = await self.runs.command(self.identity, said.session_id, said.command, said.args)
         await send(self, frame("command_result", id=said.id, command=said.command, result=result))
 
@@ -218,6 +237,7 @@ class Watch(Socket):
 
     async def _watch(self, asked: WatchQuery) -> None:
         try:
+            self.take("read")
             if asked.run is not None:
                 await pump(self, self.runs, self.identity, asked.run, asked.since, asked.trace)
             if asked.session is not None:
@@ -225,7 +245,7 @@ class Watch(Socket):
                     if run != asked.run:
                         await pump(self, self.runs, self.identity, run, first, asked.trace)
         except ServiceError as error:
-            self.close(NOT_FOUND if error.status == 404 else FAULT, str(error)[:100])
+            self.close({404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), str(error)[:100])
             raise Gone from error
         self.close(1000, "the run is over")
 

@@ -14,6 +14,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
+from fleet_rlm.server import metrics
 from fleet_rlm.server.base import Handler, told
 from fleet_rlm.server.services.lm.grants import BadToken, Grant
 
@@ -63,6 +64,12 @@ class KernelHandler(Handler):
         error = (details.get("exc_info") or (None, None))[1]
         known = told(error) if error is not None else None
         status, code, message = known or (status_code, "internal_error", "something failed in the gateway")
+        metrics.REFUSALS.labels(code).inc()
+        retry_after = getattr(error, "retry_after", None)
+        if retry_after is not None:
+            self.set_header("Retry-After", str(retry_after))
+        if code == "quota_exceeded":
+            self.set_header("X-Should-Retry", "false")  # as OpenAI's clients read it
         self.set_status(status)
         if status == 401:
             self.set_header("WWW-Authenticate", "Bearer")
@@ -76,7 +83,9 @@ class ChatCompletions(KernelHandler):
     async def post(self) -> None:
         """Pass one on."""
         self._task = asyncio.current_task()
-        async with self.house.gateway.chat(self.grant, self.request.body) as passed:
+        grant = self.grant
+        self.house.rates.take(grant.owner, "lm")
+        async with self.house.gateway.chat(grant, self.request.body) as passed:
             self.set_status(passed.status)
             self.set_header("Content-Type", passed.content_type)
             if passed.retry_after is not None:

@@ -14,14 +14,17 @@ from typing import Any
 
 import httpx
 
+from fleet_rlm.server import metrics
 from fleet_rlm.server.services.errors import Refused, ServiceError
 from fleet_rlm.server.services.lm.grants import Grant, Grants
 from fleet_rlm.server.services.lm.upstream import Models, Upstream
 from fleet_rlm.server.services.owner import Owner
+from fleet_rlm.server.services.quotas import Quotas
 
 BODY_BYTES = 32 << 20
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+ANSWER_TOKENS = 1_000
 SEEN_BYTES = 4 << 20
 """How much of an answer is kept to find its usage in."""
 
@@ -60,13 +63,15 @@ class Gateway:
     Args:
         models: those of this server.
         grants: who may call, and how much.
+        quotas: what their owners may use.
 
     Attributes:
         address: where kernels reach it.
         refused: aliases of models whose provider did not accept the key when it was called last.
     """
 
-    def __init__(self, models: Models, grants: Grants) -> None:
+    def __init__(self, models: Models, grants: Grants, quotas: Quotas) -> None:
+        self._quotas = quotas
         self.models = models
         self.grants = grants
         self.address = ""
@@ -90,17 +95,21 @@ class Gateway:
         """Pass one chat completion on; leaving the block early cancels it.
 
         Raises:
-            Refused, NoSuchModel, Spent: it is not passed on.
+            Refused, NoSuchModel, Spent, QuotaReached: it is not passed on.
             UpstreamFailed, UpstreamRefused: the provider does not answer.
         """
         body = _body(raw)
         upstream = self._upstream(body)
         grant.reserve()
         meter = _Meter()
-        answered = False
+        expected = _expected(raw, body)
+        answered, outcome, reserved = False, "refused", None
         try:
+            reserved = await self._quotas.reserve(grant.owner, tokens_per_day=expected)
+            outcome = "failed"
             async with self._sent(upstream, body) as response:
                 answered = response.is_success
+                outcome = "answered" if answered else outcome
                 yield Passed(
                     response.status_code,
                     response.headers.get("Content-Type", "application/json"),
@@ -109,6 +118,10 @@ class Gateway:
                 )
         finally:
             grant.settle(answered, meter.tokens)
+            metrics.LM_CALLS.labels(outcome).inc()
+            metrics.LM_TOKENS.inc(meter.tokens)
+            if reserved is not None:  # what a provider does not tell is taken to be what was expected
+                reserved.settle(tokens_per_day=meter.tokens or (expected if answered else 0))
 
     async def listed(self, upstream: Upstream) -> int:
         """The status with which a provider lists its models: it is there, and takes the key. Raises httpx.HTTPError."""
@@ -190,6 +203,12 @@ class _Meter:
         total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
         if isinstance(total, int) and total > 0:
             self.tokens = total
+
+
+def _expected(raw: bytes, body: Mapping[str, Any]) -> int:
+    """About how many tokens a call uses: a prompt has four bytes a token, an answer rarely more than a thousand."""
+    most = body.get("max_completion_tokens") or body.get("max_tokens")
+    return len(raw) // 4 + (min(most, ANSWER_TOKENS) if isinstance(most, int) and most > 0 else ANSWER_TOKENS)
 
 
 def _body(raw: bytes) -> dict[str, Any]:

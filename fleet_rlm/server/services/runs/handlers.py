@@ -70,6 +70,7 @@ class Events(Handler):
         """A page of them as JSON; where the client accepts NDJSON, all there are, a line each, as the log has them."""
         asked = self.query(EventQuery)
         if NDJSON in self.request.headers.get("Accept", ""):
+            self.audited, self.audited_object = "run.export", run
             await self._export(run, asked.since)
         else:
             self.answer(await self.house.runs.page(self.identity, run, asked.since, asked.limit))

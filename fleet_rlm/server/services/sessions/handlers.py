@@ -85,6 +85,7 @@ class Export(Handler):
     async def get(self, session: str) -> None:
         """All of it as a zip, or the spans of its runs as Parquet."""
         asked = self.query(ExportQuery)
+        self.audited, self.audited_object = "session.export", session
         file, name = await self.house.sessions.export(self.identity, session, asked.format)
         await send_file(self, file, name, MIMES.get(asked.format, OCTETS))
 
