@@ -321,6 +321,9 @@ def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit, dire
         event.path = str(directory / "artifacts" / Path(event.path).name)
     if isinstance(event, RunStart):
         event.parent_run, event.parent_span = origin.id, span
+        if (latest := origin.tree.resumed) is not None:  # models and limits as they were in the end
+            event.model, event.sub_model, event.given = latest.model, latest.sub_model, latest.given
+            event.budget = latest.budget
         if edit.type == "turn" and edit.prompt is not None:
             event.task = edit.prompt
     return event

@@ -223,7 +223,8 @@ def help_text() -> str:
             "",
             *_described(),
             "",
-            "The run is bound to _run before the first model call, the answer to the variable of -o when the run ends.",
+            "The run is bound to _run before the first model call, the answer to the variable of -o when the run ends;",
+            "a session the cell is in is bound to _session.",
             "Stop it with the Stop button or by interrupting the kernel: the trace is kept in _run. A run without an",
             "answer fails its cell. `%fleet help` lists what else there is.",
         ]

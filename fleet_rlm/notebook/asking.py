@@ -127,6 +127,8 @@ def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
             return None
         view = view_for(shell, quiet=options.quiet, detached=options.detach)
         run = (session or runtime).start(question.task, **question.for_engine())
+        if session is not None:
+            shell.user_ns["_session"] = session
         if session is not None and not options.quiet:
             print(f"session {session.name}, turn {len(session.turns) + 1}")
     except FleetError as error:

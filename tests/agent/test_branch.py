@@ -207,6 +207,18 @@ def test_the_budget_of_a_branch_is_that_of_the_run_if_none_is_given() -> None:
     assert (limits.calls, limits.depth, limits.children) == (12, 2, 3)
 
 
+def test_a_branch_of_a_run_that_was_given_more_has_what_it_was_given() -> None:
+    log = "ERROR at dawn\nall is well\n" * 20_000
+    short = fleet.run("How many lines mention 'ERROR'?", context={"log": log}, budget=4)
+    whole = short.resume(budget=40).wait()
+    rlm = next(span.id for span in whole.tree.spans.values() if span.type == "rlm")
+    branched = whole.branch(rlm, prompt="How many lines mention 'well'?").wait()
+    assert (short.status, whole.status, branched.status) == ("exhausted", "ok", "ok")
+    assert branched.tree.start is not None
+    assert branched.tree.start.budget.calls == 40
+    assert "20000 lines mention `well`" in branched.answer
+
+
 def test_a_branch_is_readable_and_can_be_gone_on_with_when_its_origin_is_gone(fleet_home: Path) -> None:
     wide = f"wide = context[:{MAX_VALUE * 2}]\nprint(wide)"
     replies = [
