@@ -33,7 +33,6 @@ from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import FleetError, UserError
 from fleet_rlm.core.events import Note, RunEnd
 from fleet_rlm.core.loop import on_background_loop, run_sync
-from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.sessions.archive import exported
 from fleet_rlm.sessions.artifacts import landed
@@ -49,8 +48,7 @@ from fleet_rlm.sessions.errors import (
 from fleet_rlm.sessions.recording import Recording
 from fleet_rlm.sessions.sandbox import SessionSandbox
 from fleet_rlm.sessions.shelf import Entry, Shelf, checked_name
-from fleet_rlm.sessions.state import State
-from fleet_rlm.sessions.turns import Turn, Turns, plain
+from fleet_rlm.sessions.turns import Turns, turn_of
 from fleet_rlm.sessions.values import entries_of, recalled
 from fleet_rlm.sessions.volumes import LocalVolume, Quota
 from fleet_rlm.sessions.volumes.volume import Texts
@@ -104,45 +102,7 @@ class Session:
             entry = None
         if entry is not None and volume is not None and volume != entry.volume:
             raise UserError(f"session {name!r} has the volume {entry.volume!r}, which cannot be exchanged")
-        self._begin(shelf, entry or shelf.new(name, volume), sandbox, quota, store, record)
-
-    @classmethod
-    def open(cls, name: str, **options: Any) -> Session:
-        """The session of this name; options as above. Raises SessionNotFound if there is none."""
-        Shelf(options.get("home")).find(checked_name(name))
-        return cls(name, **options)
-
-    @classmethod
-    def new(cls, name: str, **options: Any) -> Session:
-        """A session that did not exist; options as above. Raises SessionExists if it did."""
-        if Shelf(options.get("home")).has(checked_name(name)):
-            raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
-        return cls(name, **options)
-
-    @classmethod
-    def import_(cls, path: str | Path, name: str | None = None, *, home: Path | None = None, **options: Any) -> Session:
-        """The session of a file that `export` wrote, as a new session of this home.
-
-        Args:
-            name: how to call it; by default as in the file.
-
-        Raises:
-            ArchiveError: it is no such file, or one that must not be unpacked; nothing was imported.
-            SessionExists: the name is taken here.
-        """
-        from fleet_rlm.sessions.archive import imported
-
-        return cls(imported(Shelf(home), Path(path), name).name, home=home, **options)
-
-    def _begin(
-        self,
-        shelf: Shelf,
-        found: Entry | State,
-        sandbox: str | None,
-        quota: Quota | None,
-        store: Scope | None,
-        record: bool,
-    ) -> None:
+        found = entry or shelf.new(name, volume)
         self._shelf = shelf
         self._backend = sandbox
         self._lock = threading.RLock()
@@ -172,6 +132,34 @@ class Session:
         if not self._durable.in_memory:
             self._save_or_notice()
         _open.add(self)
+
+    @classmethod
+    def open(cls, name: str, **options: Any) -> Session:
+        """The session of this name; options as above. Raises SessionNotFound if there is none."""
+        Shelf(options.get("home")).find(checked_name(name))
+        return cls(name, **options)
+
+    @classmethod
+    def new(cls, name: str, **options: Any) -> Session:
+        """A session that did not exist; options as above. Raises SessionExists if it did."""
+        if Shelf(options.get("home")).has(checked_name(name)):
+            raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
+        return cls(name, **options)
+
+    @classmethod
+    def import_(cls, path: str | Path, name: str | None = None, *, home: Path | None = None, **options: Any) -> Session:
+        """The session of a file that `export` wrote, as a new session of this home.
+
+        Args:
+            name: how to call it; by default as in the file.
+
+        Raises:
+            ArchiveError: it is no such file, or one that must not be unpacked; nothing was imported.
+            SessionExists: the name is taken here.
+        """
+        from fleet_rlm.sessions.archive import imported
+
+        return cls(imported(Shelf(home), Path(path), name).name, home=home, **options)
 
     @property
     def id(self) -> str:
@@ -298,9 +286,8 @@ class Session:
         source = str(where) if is_url else os.path.abspath(os.path.expanduser(where))
         with self._lock:
             self._check_free()
-            loader = Loader(
-                self.documents, Roots("/"), self.workspace.fetcher, taken=self.values
-            )  # they are the user's
+            anywhere = Roots("/")  # the user names it, not the agent
+            loader = Loader(self.documents, anywhere, self.workspace.fetcher, taken=self.values)
             document = run_sync(loader.load(source, alias))
             self._save_or_notice()
         return document
@@ -358,8 +345,8 @@ class Session:
                     self.save()
             finally:
                 self._durable.release()
-        if self._recording is not None and not on_background_loop():
-            self._recording.wait()
+                if self._recording is not None and not on_background_loop():
+                    self._recording.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -404,26 +391,20 @@ class Session:
         self._untold = []
 
     async def _ended(self, run: Run, end: RunEnd) -> None:
-        """The outcome is known: keep the files the run made, and the turn."""
-        asked = self._asked.pop(run.id, None)
-        secrets = {*asked.lm.secrets, *asked.sub_lm.secrets} if asked is not None else set()
-        clean = Redactor(secrets).text
-        answer = None if end.answer is None else clean(plain(end.answer))
-        error = None if end.error is None else clean(end.error)
-        turn = Turn.ended(run.task, answer, end.status, run.id, error)
-        await asyncio.to_thread(self._keep, run, turn)
+        await asyncio.to_thread(self._keep, run, end)
 
-    def _keep(self, run: Run, turn: Turn) -> None:
+    def _keep(self, run: Run, end: RunEnd) -> None:
+        """The outcome is known: keep the files the run made, and the turn."""
         with self._lock:
             made, faults = landed(run, self.volume)
-            self._state.artifacts += made
             for fault in faults:
                 run.log.emit(Note(level="warning", text=fault))
-            self._state.turns.put(turn)
-            self._state.pending = None
-            self._state.sandbox = self._box.state()
-            self._state.values = {**self._state.values, **entries_of(run, self.values)}
-            self._state.values = {name: kept for name, kept in self._state.values.items() if name in self.values}
+            state, asked = self._state, self._asked.pop(run.id, None)
+            state.artifacts += made
+            state.turns.put(turn_of(run, end, {*asked.lm.secrets, *asked.sub_lm.secrets} if asked else set()))
+            state.pending, state.sandbox = None, self._box.state()
+            kept = {**state.values, **entries_of(run, self.values)}
+            state.values = {name: entry for name, entry in kept.items() if name in self.values}
             self._save_or_tell(run)
         if self._recording is not None:
             self._recording.ended(run)

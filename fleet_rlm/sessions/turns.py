@@ -8,12 +8,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from fleet_rlm.agent.workspace import Exchange
-from fleet_rlm.core.redaction import encodable
+from fleet_rlm.core.events import RunEnd
+from fleet_rlm.core.redaction import Redactor
+from fleet_rlm.core.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,6 +140,9 @@ class Turns(Sequence[Turn]):
         return f"Turns({len(self)})"
 
 
-def plain(text: Any) -> str:
-    """Any answer as a text that every sink takes."""
-    return str(encodable(text if isinstance(text, str) else str(text)))
+def turn_of(run: Run, end: RunEnd, secrets: Iterable[str]) -> Turn:
+    """The turn of a run that ends so; `secrets` are those of its models, which no text of it keeps."""
+    clean = Redactor(secrets).text
+    answer = None if end.answer is None else clean(str(end.answer))
+    error = None if end.error is None else clean(end.error)
+    return Turn.ended(run.task, answer, end.status, run.id, error)

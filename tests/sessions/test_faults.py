@@ -262,5 +262,6 @@ def test_the_agents_tools_reach_neither_meta_nor_the_key(fleet_home: Path, monke
     ]
     with model(react_step=steps, react_extract=saying()) as (_, lm), fleet.Session("incident") as session:
         run = session.ask("Look around", lm=lm)
-    outcomes = [span.status for span in run.tree.spans.values() if span.type == "tool"]
-    assert outcomes == ["error"] * 4
+    tools = [span for span in run.tree.spans.values() if span.type == "tool"]
+    assert {span.status for span in tools} == {"error"}
+    assert {"memory_read", "memory_write", "load_document", "read_file_slice"} <= {span.name for span in tools}
