@@ -8,7 +8,7 @@ only a sign of life, because that is what the Jupyter server counts as activity.
 |---|---|---|
 | `fleet_request` | to the kernel | `{id, verb, args}` |
 | `fleet_answer` | back | `{id, result}` or `{id, fault, message}` |
-| `fleet_events` | back | `{run, from}`, and as one buffer the lines of the log from that number on |
+| `fleet_events` | back | `{session, run, from}`, and as one buffer the lines of the log from that number on |
 | `fleet_alive` | back, and empty over iopub | `{runs: {run: next}}`: what goes on or did just now, and its next event |
 """
 

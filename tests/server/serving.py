@@ -195,6 +195,13 @@ class Serving:
             assert time.monotonic() < until
             time.sleep(0.05)  # it is no child of ours, so nobody tells when it does
 
+    def until_logged(self, text: str) -> None:
+        """Wait until the server has logged it."""
+        until = time.monotonic() + ANSWER_S
+        while text not in self.log():
+            assert time.monotonic() < until, f"the server never logged {text!r}"
+            time.sleep(0.05)  # a file tells nobody that it grows
+
     def until_culled(self, kernel: str) -> None:
         """Wait until the server has culled a kernel."""
         until = time.monotonic() + ANSWER_S
@@ -291,6 +298,7 @@ class SlowWatcher:
     """A WebSocket client made by hand, because every real one reads as fast as it can."""
 
     def __init__(self, server: Serving, run: str) -> None:
+        self._server = server
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._socket.connect(("127.0.0.1", server.port))
@@ -307,9 +315,13 @@ class SlowWatcher:
         """Leave without a word."""
         self._socket.close()
 
-    def stalled(self, seconds: float) -> tuple[int, int]:
-        """Take nothing for so long, then read all: the number after the last event that came, and the closing code."""
-        time.sleep(seconds)  # being slow is the point
+    def stalled(self) -> tuple[int, int]:
+        """Take nothing until the server has had enough, then read all that it sent before.
+
+        Returns:
+            the number after the last event that came, and the closing code.
+        """
+        self._server.until_logged("takes nothing and is closed")
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         data = b""
         with contextlib.suppress(ConnectionResetError):

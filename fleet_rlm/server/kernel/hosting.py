@@ -7,6 +7,7 @@ they run on threads; what a run then does goes its own way on the background loo
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from fleet_rlm.core.events import ApprovalAnswer, ApprovalAsk
 from fleet_rlm.core.run import Run
 from fleet_rlm.core.settings import Settings
 from fleet_rlm.server.kernel.commands import commanded
-from fleet_rlm.server.kernel.outlet import Outlet, Send
+from fleet_rlm.server.kernel.outlet import Outlet
 from fleet_rlm.server.kernel.station import Conflict
 from fleet_rlm.sessions.session import Session
 
@@ -34,10 +35,10 @@ class Hosting:
     """The sessions and runs of this kernel.
 
     Args:
-        send: sends lines of a run's log to the server.
+        send: sends lines of a run's log to the server, given the session, the run and the number of the first.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Callable[[str, str, int, list[bytes]], object]) -> None:
         self._send = send
         self._sessions: dict[str, Session] = {}
         self._owners: dict[str, dict[str, str]] = {}
@@ -172,7 +173,7 @@ class Hosting:
             self._outlets[run.id].close()
         self._runs[run.id] = run
         self._ended.pop(run.id, None)
-        self._outlets[run.id] = Outlet(run.log, self._send, since)
+        self._outlets[run.id] = Outlet(run.log, functools.partial(self._send, session.id), since)
         if run.log.directory is not None:
             owner = {**self._owners[session.id], "session": session.id}
             (run.log.directory / OWNER).write_text(json.dumps(owner), encoding="utf-8")

@@ -94,8 +94,8 @@ class Station:
             assert kernel.session is not None
             kernel.session.send(kernel.iopub_socket, wire.ALIVE, {}, parent={}, ident=wire.ALIVE.encode())
 
-    def _send_events(self, run: str, first: int, lines: list[bytes]) -> None:
-        self._send(wire.EVENTS, {"run": run, "from": first}, self._asker, [b"\n".join(lines)])
+    def _send_events(self, session: str, run: str, first: int, lines: list[bytes]) -> None:
+        self._send(wire.EVENTS, {"session": session, "run": run, "from": first}, self._asker, [b"\n".join(lines)])
 
     def _send(
         self, message: str, content: dict[str, Any], asker: list[bytes], buffers: list[Any] | None = None

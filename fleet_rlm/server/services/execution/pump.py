@@ -45,6 +45,7 @@ async def send(socket: Socket, text: str | bytes, where: str = "") -> None:
         return
     done, _ = await asyncio.wait({written}, timeout=socket.slow_s)
     if not done:
+        socket.log.info("a client of %s takes nothing and is closed; it may go on with %s", socket.request.path, where)
         socket.close(TRY_AGAIN, f"too slow; go on with {where}" if where else "too slow")
         raise Gone
     if written.cancelled() or written.exception() is not None:

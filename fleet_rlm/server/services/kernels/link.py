@@ -37,7 +37,7 @@ INSTALL_S = 60
 ANSWER_S = 120
 """How long opening a session or loading a document may take."""
 
-Events = Callable[[str, int, list[bytes]], None]
+Events = Callable[[str, str, int, list[bytes]], None]
 Alive = Callable[[dict[str, int]], None]
 
 logger = logging.getLogger("fleet_rlm")
@@ -65,7 +65,7 @@ class Link:
     Args:
         kernel_id: its id at the kernel manager.
         kernel: its own manager there.
-        on_events: called with a run's id, the number of the first line, and lines of its log.
+        on_events: called with the ids of a session and a run, the number of the first line, and lines of its log.
         on_alive: called with the runs that go on and the number of each one's next event.
         on_gone: called once, when the kernel has ended or was restarted.
     """
@@ -191,7 +191,7 @@ class Link:
         header, content = _header.decode(signed[0]), msgspec.json.decode(signed[3])
         match header.msg_type:
             case wire.EVENTS:
-                self._on_events(content["run"], content["from"], frames[-1].split(b"\n"))
+                self._on_events(content["session"], content["run"], content["from"], frames[-1].split(b"\n"))
             case wire.ANSWER:
                 self._answered(content)
             case wire.ALIVE:

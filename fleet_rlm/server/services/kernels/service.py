@@ -227,7 +227,7 @@ class Kernels:
         link = Link(
             kernel_id,
             kernel,
-            on_events=lambda run, first, lines: self._told_events(kernel_id, run, first, lines),
+            on_events=lambda *told: self._told_events(kernel_id, *told),
             on_alive=lambda runs: self._told_alive(kernel_id, runs),
             on_gone=lambda: self._gone(kernel_id),
         )
@@ -239,9 +239,10 @@ class Kernels:
             raise
         return link
 
-    def _told_events(self, kernel_id: str, run: str, first: int, lines: list[bytes]) -> None:
+    def _told_events(self, kernel_id: str, session: str, run: str, first: int, lines: list[bytes]) -> None:
         for held in self._in(kernel_id):
-            self.listener.on_events(held, run, first, lines)
+            if held.session == session:
+                self.listener.on_events(held, run, first, lines)
 
     def _told_alive(self, kernel_id: str, runs: dict[str, int]) -> None:
         for held in self._in(kernel_id):

@@ -51,6 +51,10 @@ def test_a_notebooks_kernel_answers_where_it_is_named_and_stays(server: Serving)
         "runs", message="Here?", session="attached", kernel_id=kernel, mode="direct", model="fleet/offline"
     )
     assert server.finished(started["run"])["offline"]
+    beside = server.post(
+        "runs", message="And?", session="in the same", kernel_id=kernel, mode="direct", model="fleet/offline"
+    )
+    assert server.finished(beside["run"])["session"] == beside["session"] != started["session"]
     server.post("runs", 409, message="There?", session="attached", kernel_id="another-kernel")
     server.post("runs", 404, message="There?", session="nowhere", kernel_id="another-kernel")
     server.post("runs", 404, headers=ADA, message="Mine?", session="attached", kernel_id=kernel)

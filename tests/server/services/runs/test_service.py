@@ -38,14 +38,15 @@ async def house(tmp_path: Path, **rules: Any) -> AsyncIterator[House]:
 
 def lossy(house: House, lose: Callable[[int], bool]) -> None:
     """Lose some of the messages that bring events, as a full socket would."""
-    deliver = house.runs.on_events
+    listener = house.kernels.listener
+    deliver = listener.on_events
     count = iter(range(1_000_000))
 
     def deliver_some(held: Held, run: str, first: int, lines: list[bytes]) -> None:
         if not lose(next(count)):
             deliver(held, run, first, lines)
 
-    house.runs.on_events = deliver_some  # type: ignore[method-assign]
+    listener.on_events = deliver_some  # type: ignore[method-assign]
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
