@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleet_rlm.core.errors import UserError
-from fleet_rlm.server.auth.deployment import LOOPBACK
 from fleet_rlm.server.app import FleetApp
+from fleet_rlm.server.auth.deployment import LOOPBACK
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -61,7 +61,9 @@ def refusal(host: str, provider: Any) -> str | None:
         return None
     ways = "AUTH_MODE=entra, JupyterHub, or a password (jupyter server password)"
     if not (hasattr(provider, "keys") or hasattr(provider, "hub_auth") or provider.auth_enabled):
-        return f"--host {host} would let anybody who reaches this machine run code on it; say how people sign in: {ways}"
+        return (
+            f"--host {host} would let anybody who reaches this machine run code on it; say how people sign in: {ways}"
+        )
     if provider.token_generated:
         return f"--host {host} can be reached by others, and nobody said how they sign in; choose one: {ways}"
     return None

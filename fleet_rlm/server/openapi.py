@@ -1,4 +1,4 @@
-"""The API as an OpenAPI 3.1 document: paths and permissions from the routes, shapes from the models, words from docstrings.
+"""The API as an OpenAPI 3.1 document: paths and permissions from the routes, shapes from models, words from docstrings.
 
 `python -m fleet_rlm.server openapi` prints it; `docs/openapi.json` is that, and a test compares them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
@@ -22,6 +22,8 @@ from fleet_rlm.server.services.execution import messages
 
 _GROUP = re.compile(r"\(\?P<(?P<name>\w+)>(?P<pattern>[^)]*)\)")
 _REF = "#/components/schemas/{model}"
+
+Wanted = tuple[type[BaseModel], Literal["validation", "serialization"]]
 
 ABOUT = """\
 Runs, sessions and files of fleet-rlm on a Jupyter server. Who is asking is found out by the server's identity provider;
@@ -80,12 +82,12 @@ def path_of(pattern: str) -> str:
 
 def _schemas() -> tuple[dict[str, Any], Mapping[type[BaseModel], dict[str, Any]]]:
     """All models by name, and how each is referred to."""
-    taken = [one.body for one in OPERATIONS.values() if one.body is not None]
-    told = [one.answer for one in OPERATIONS.values() if one.answer is not None]
-    said = [messages.Message, messages.Cancel, messages.Command, messages.Approve]
-    inputs = [(model, "validation") for model in dict.fromkeys([*taken, *said])]
-    outputs = [(model, "serialization") for model in dict.fromkeys([*told, Error])]
-    refs, schemas = models_json_schema([*inputs, *outputs], ref_template=_REF)  # type: ignore[arg-type]
+    taken: list[type[BaseModel]] = [one.body for one in OPERATIONS.values() if one.body is not None]
+    told: list[type[BaseModel]] = [Error, *(one.answer for one in OPERATIONS.values() if one.answer is not None)]
+    said: list[type[BaseModel]] = [messages.Message, messages.Cancel, messages.Command, messages.Approve]
+    inputs: list[Wanted] = [(model, "validation") for model in dict.fromkeys([*taken, *said])]
+    outputs: list[Wanted] = [(model, "serialization") for model in dict.fromkeys(told)]
+    refs, schemas = models_json_schema([*inputs, *outputs], ref_template=_REF)
     return dict(sorted(schemas["$defs"].items())), {model: ref for (model, _), ref in refs.items()}  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""What each verb of each route takes and answers, by the models its handler uses; `openapi` makes the document of it."""
+"""What each verb of each route takes and answers, by the models its handler uses; `openapi` makes a document of it."""
 
 from __future__ import annotations
 

@@ -35,3 +35,11 @@ def test_a_damaged_store_is_told_in_one_line(fleet_home: Path, capsys: pytest.Ca
     (fleet_home / "fleet.db").write_text("no database" * 100)
     assert main(["db", "catch-up"]) == 1
     assert "is damaged (file is not a database) and is left untouched" in capsys.readouterr().err
+
+
+def test_check_says_whether_the_store_can_be_used(fleet_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["db", "check"]) == 0
+    assert f"{fleet_home}/fleet.db can be used" in capsys.readouterr().out
+    (fleet_home / "fleet.db").write_text("no database" * 100)
+    assert main(["db", "check"]) == 1
+    assert "is damaged" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""Servers of our own: on this machine with a token, and nowhere else unless it was said how people sign in."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fleet_rlm.client import Client
+from fleet_rlm.server.launch import is_loopback, refusal
+from tests.server.serving import ROOT
+
+
+def command(tmp_path: Path, *argv: str) -> subprocess.Popen[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    environ = {**kept, "HOME": str(tmp_path), "FLEET_HOME": str(tmp_path / "fleet"), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "fleet_rlm.cli", *argv],
+        env=environ,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_serve_is_on_this_machine_with_a_token_and_says_how_to_use_it(tmp_path: Path) -> None:
+    port = free_port()
+    server = command(tmp_path, "serve-api", f"--port={port}", "--base-url=/team/", "--", "--allow-root")
+    assert server.stdout is not None
+    try:
+        told = "".join(server.stdout.readline() for _ in range(4))
+        address = f"http://127.0.0.1:{port}/team/"
+        assert f"described by {address}fleet/openapi.json" in told
+        token = re.search(r"Authorization: token ([0-9a-f]{48})'", told)
+        assert token is not None
+        with Client(address, token=token[1]) as client:
+            assert client.health().ok
+            assert client.me().user == "local"
+        listening = Path("/proc/net/tcp").read_text()
+        assert f"0100007F:{port:04X} 00000000:0000 0A" in listening
+        assert f"00000000:{port:04X}" not in listening
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+def test_a_public_host_without_a_sign_in_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    server = command(tmp_path, "serve", "--host=0.0.0.0", f"--port={free_port()}", "--", "--allow-root")
+    out, told = server.communicate(timeout=60)
+    assert (server.returncode, out) == (2, "")
+    assert "fleet: --host 0.0.0.0 can be reached by others, and nobody said how they sign in; choose one:" in told
+
+
+OPEN = SimpleNamespace(auth_enabled=False, token="", token_generated=False)
+MADE_UP = SimpleNamespace(auth_enabled=True, token="x", token_generated=True)
+PASSWORD = SimpleNamespace(auth_enabled=True, token="", token_generated=False)
+ENTRA = SimpleNamespace(auth_enabled=True, token="", token_generated=False, keys=object())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.0.2.1", "fleet.example.org", "*"])
+def test_who_can_be_reached_by_others_must_say_how_they_sign_in(host: str) -> None:
+    assert not is_loopback(host)
+    assert "let anybody" in str(refusal(host, OPEN))
+    assert "nobody said" in str(refusal(host, MADE_UP))
+    assert refusal(host, PASSWORD) is None
+    assert refusal(host, ENTRA) is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_ones_own_machine_is_ones_own_business(host: str) -> None:
+    assert refusal(host, MADE_UP) is None
