@@ -538,7 +538,7 @@ def test_equal_prompts_over_different_contexts_keep_their_answers() -> None:
         asked = server.calls
         again = run.resume().wait()
         assert again.answer == str([f"what is {i}?" for i in range(6)])
-        assert [request.text for request in server.requests[asked:-1]] == ["what is 1?", "what is 3?"]
+        assert {request.text for request in server.requests[asked:-1]} == {"what is 1?", "what is 3?"}
 
 
 def test_an_agent_goes_on_with_its_steps_and_tools(fleet_home: Path) -> None:
