@@ -1,0 +1,21 @@
+"""One Postgres and one server for all tests of tenants and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.services.conftest import KEY, Model, model
+from tests.server.tenants.world import World, world
+from tests.twins.postgres import running_postgres
+
+__all__ = ["model"]
+
+
+@pytest.fixture(scope="session")
+def deployed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The server; its model answers "forty-two"."""
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": model.server.base_url, "FLEET_LM": "openai/twin"}
+    with running_postgres() as postgres, world(tmp_path_factory.mktemp("tenants"), postgres.fresh(), **environ) as one:
+        yield one
