@@ -26,7 +26,7 @@ BOB = Identity("acme", "bob", frozenset(ROLES))
 @asynccontextmanager
 async def house(tmp_path: Path, **rules: Any) -> AsyncIterator[House]:
     environ = {"FLEET_HOME": str(tmp_path), "FLEET_LM": "fleet/offline"}
-    manager = AsyncMappingKernelManager(root_dir=str(tmp_path))
+    manager = AsyncMappingKernelManager(root_dir=str(tmp_path), connection_dir=str(tmp_path))
     limits = Limits(rules=Rules(**rules), lm_calls=None, lm_tokens=None, slow_client_s=10)
     made = House(manager, limits, environ)
     try:
