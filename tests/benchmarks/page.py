@@ -41,7 +41,8 @@ TRIED = """\
   memo off), in 1.57 s by Arrow and `to_pylist` (one run, busy machine). Left as a column they take as long to build and
   17 times as long to go through (2.5 s instead of 0.15 s), for each item becomes a string when it is looked at.
 - *Huge pages for the template* (MADV_COLLAPSE): a fork is not faster, because its pages are many small mappings.
-- *A child in a session of its own* (`setsid`): Linux schedules by session, so it waited 3 ms for its first turn.
+- *A child in a session of its own* (`setsid`): Linux schedules by session, so it waited 3 ms for its first turn. The
+  other side of it: on a machine busy with other work, 50 children together get the share of one session.
 """
 
 
@@ -110,9 +111,13 @@ def _machine() -> str:
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     load = os.getloadavg()[0]
     when = datetime.datetime.now(datetime.UTC)
+    busy = ""
+    if load > (os.cpu_count() or 1):
+        busy = "**The machine was busy with other work**: times are longer than on a quiet one, and vary more.\n"
     return (
         f"Measured on {when:%Y-%m-%d}: {model}, {os.cpu_count()} cores, {memory >> 20} GiB, "
         f"Linux {platform.release()}, Python {platform.python_version()}; load average at the end {load:.1f}.\n"
+        f"{busy}"
         f"Versions: {', '.join(f'{name} {_version(name)}' for name in PACKAGES)}.\n"
     )
 
