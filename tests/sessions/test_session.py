@@ -45,7 +45,7 @@ def test_a_turn_knows_the_turns_before_it_and_their_variables_and_values() -> No
 
 
 def test_a_value_that_is_given_again_is_sent_again_even_if_it_is_the_same_object() -> None:
-    numbers = list(range(20_000))
+    numbers = list(range(1_000_000))  # as much as a sandbox keeps and does not fetch again by itself
     with (
         model(react_step=running("print(sum(numbers[:3]))", "print(sum(numbers[:3]))"), react_extract=saying()) as (
             server,
