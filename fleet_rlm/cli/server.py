@@ -39,4 +39,4 @@ def _become(*argv: str) -> NoReturn:
         raise UserError("the Jupyter server is not installed; pip install 'fleet-rlm[server]'")
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", MODULE, *argv])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", MODULE, *argv])  # a queue.py in this directory is not meant

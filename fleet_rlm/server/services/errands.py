@@ -44,7 +44,7 @@ class Errands:
         environ = {**clean_environment(self._environ), "FLEET_HOME": str(home)}
         async with self._free:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", MODULE),
+                *(sys.executable, "-P", "-m", MODULE),  # not from the directory of notebooks, which is everybody's
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -95,10 +95,10 @@ class House:
             self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models, self.door
         )
         errands = Errands(environ)
-        self.sessions = SessionService(self.kernels, self.runs.scope, base, errands)
+        self.sessions = SessionService(self.kernels, self.runs.scope, errands)
         self.artifacts = ArtifactService(self.runs.scope, base)
         self.volumes = VolumeService(base, limits.volume_bytes, limits.volume_files)
-        self.memory = MemoryService(self.runs, base)
+        self.memory = MemoryService(self.runs, self.kernels)
         self.readiness = Readiness(self.gateway, lambda: self.store, errands, base)
         self.runtime = RuntimeService(
             environ, gateway=self.gateway, runs=self.runs, errands=errands, readiness=self.readiness, base=base

@@ -134,6 +134,11 @@ class Kernels:
         """Their sessions that are open in kernels."""
         return [held for held in self._held if held.owner == owner]
 
+    def home_of(self, owner: Owner, session: str) -> Path:
+        """Where a session is saved: a notebook's kernel may have another home than the server's."""
+        held = self.find(owner, session)
+        return held.home if held is not None else owner.home(self._base)
+
     async def open(self, owner: Owner, session: str, kernel_id: str | None = None) -> Held:
         """The session in a kernel: where it is open already, else in the one named, else in one of its own.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_rlm.server.services.kernels.service import Kernels
 from fleet_rlm.server.services.manifests import state_of
 from fleet_rlm.server.services.memory.models import CoreMemory, EditMemory, MemoryItem
 from fleet_rlm.server.services.owner import Owner
@@ -20,16 +20,16 @@ class MemoryService:
 
     Args:
         runs: carries out commands in the kernels of sessions.
-        base: the server's FLEET_HOME.
+        kernels: where sessions are open.
 
     Raises (every verb):
         NotFound: there is no such session for this identity.
         StoreError: the store cannot be used now.
     """
 
-    def __init__(self, runs: RunService, base: Path) -> None:
+    def __init__(self, runs: RunService, kernels: Kernels) -> None:
         self._runs = runs
-        self._base = base
+        self._kernels = kernels
 
     async def get(self, identity: Identity, session: str) -> CoreMemory:
         """The sections."""
@@ -53,5 +53,5 @@ class MemoryService:
     async def _saved(self, identity: Identity, session: str) -> tuple[str, dict[str, Any]]:
         scope = await self._runs.scope(identity)
         row = await scope.sessions.aget(session)
-        memory: dict[str, Any] = (await state_of(Owner.of(identity).home(self._base), row.id))["memory"]
-        return row.id, memory
+        state = await state_of(self._kernels.home_of(Owner.of(identity), row.id), row.id)
+        return row.id, state["memory"]

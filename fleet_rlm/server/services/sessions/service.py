@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from fleet_rlm.server.services.errands import Errands
@@ -47,7 +46,6 @@ class SessionService:
     Args:
         kernels: where sessions are open.
         scope: the store as a user sees it.
-        base: the server's FLEET_HOME.
         errands: does what needs the agent's code.
 
     Raises (every verb that names a session):
@@ -55,10 +53,9 @@ class SessionService:
         StoreError: the store cannot be used now.
     """
 
-    def __init__(self, kernels: Kernels, scope: ScopeOf, base: Path, errands: Errands) -> None:
+    def __init__(self, kernels: Kernels, scope: ScopeOf, errands: Errands) -> None:
         self._kernels = kernels
         self._scope = scope
-        self._base = base
         self._errands = errands
 
     async def list(self, identity: Identity, asked: SessionQuery) -> Page[Session]:
@@ -120,7 +117,7 @@ class SessionService:
     async def export(self, identity: Identity, session: str, format: Literal["zip", "parquet"]) -> tuple[BinaryIO, str]:
         """The session as it was saved last, as an open file that is gone once it is closed, and a name for it."""
         row = await (await self._scope(identity)).sessions.aget(session)
-        home = Owner.of(identity).home(self._base)
+        home = self._kernels.home_of(Owner.of(identity), row.id)
         await state_of(home, row.id)  # says what is wrong with it, where something is
         scratch = home / "exports"
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -86,6 +86,15 @@ def test_an_export_as_parquet_has_the_spans_of_the_runs(server: Serving, run: st
     assert server.client.get(f"{server.base}sessions/desk/export?format=xlsx").status_code == 422
 
 
+def test_a_file_among_the_notebooks_is_not_taken_for_a_library(server: Serving, run: str) -> None:
+    mine = server.directory / "root" / "pandas.py"
+    mine.write_text("raise SystemExit(3)")
+    try:
+        server.client.get(f"{server.base}sessions/desk/export?format=parquet").raise_for_status()
+    finally:
+        mine.unlink()
+
+
 def test_archiving_ends_the_kernel_and_restoring_loses_nothing(server: Serving, model: Model) -> None:
     gate = model.gate("still thinking")
     run = server.post("runs", message="still thinking", session="attic", mode="direct")["run"]
