@@ -53,10 +53,13 @@ class FleetApp(ExtensionApp):
     volume_files = Int(Limits.volume_files, min=1, help="The same for the number of files.").tag(config=True)
 
     tenant_quotas = Dict(
-        help=f"What one tenant may use, by quota ({', '.join(METRICS)}); the store's settings go before these."
+        value_trait=Float(),
+        help=f"What one tenant may use, by quota ({', '.join(METRICS)}); the store's settings go before these.",
     ).tag(config=True)
-    user_quotas = Dict(help="The same for one user.").tag(config=True)
-    rates = Dict(help=f"Requests a minute of one user, by class ({', '.join(CLASSES)}).").tag(config=True)
+    user_quotas = Dict(value_trait=Float(), help="The same for one user.").tag(config=True)
+    rates = Dict(value_trait=Float(), help=f"Requests a minute of one user, by class ({', '.join(CLASSES)}).").tag(
+        config=True
+    )
 
     house: House
 

@@ -70,8 +70,8 @@ def checked(figures: Mapping[str, Any], where: str) -> dict[str, float | None]:
     for metric, figure in figures.items():
         if metric not in METRICS:
             raise UserError(f"{where} has no quota {metric!r}; there are {', '.join(METRICS)}")
-        kinds = int | float if metric == COST else int
-        if figure is not None and not (isinstance(figure, kinds) and figure is not True and 0 <= figure < math.inf):
+        number = isinstance(figure, int | float) and not isinstance(figure, bool) and 0 <= figure < math.inf
+        if figure is not None and not (number and (metric == COST or figure == int(figure))):
             raise UserError(f"{where}[{metric!r}] must be a number from 0 on, whole but for dollars, not {figure!r}")
     return dict(figures)
 

@@ -12,10 +12,18 @@ from tests.twins.postgres import running_postgres
 
 __all__ = ["model"]
 
+WRITES = 40
+"""Requests a minute by which one user may change something."""
+
 
 @pytest.fixture(scope="session")
 def deployed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The server; its model answers "forty-two"."""
     environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": model.server.base_url, "FLEET_LM": "openai/twin"}
-    with running_postgres() as postgres, world(tmp_path_factory.mktemp("tenants"), postgres.fresh(), **environ) as one:
+    with (
+        running_postgres() as postgres,
+        world(
+            tmp_path_factory.mktemp("tenants"), postgres.fresh(), {"FleetApp.rates": f"write={WRITES}"}, **environ
+        ) as one,
+    ):
         yield one

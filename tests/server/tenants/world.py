@@ -121,7 +121,7 @@ class World:
 
 
 @contextmanager
-def world(directory: Path, database: Database, **environ: str) -> Iterator[World]:
+def world(directory: Path, database: Database, options: dict[str, str], **environ: str) -> Iterator[World]:
     """The server with three tenants, until the block ends."""
     with EntraIssuer() as issuer:
         audience, kid, tenants = new_guid(), issuer.add_key(), [new_guid() for _ in range(3)]
@@ -136,7 +136,7 @@ def world(directory: Path, database: Database, **environ: str) -> Iterator[World
         }
         store = open_store(database.app)
         try:
-            with Deployed(directory, {}, owner, **settings) as server:
+            with Deployed(directory, options, owner, **settings) as server:
                 yield World(server, database, issuer, audience, kid, tenants, store)
         finally:
             store.close()
