@@ -46,7 +46,7 @@ def checks() -> list[Check]:
         _python(),
         _package("dspy", "3.4.1", "3.5"),
         _tried("model", lambda: _model(settings)),
-        _tried("sandbox", lambda: _sandbox(settings.sandbox)),
+        _tried("sandbox", lambda: _sandbox(settings)),
         _tried("home", lambda: _home(settings)),
         _package("ipython", "8.20"),
         _package("ipywidgets", "8.1"),
@@ -96,11 +96,11 @@ def _model(settings: Settings) -> Check:
     return Check("model", True, f"{found.name} (not called)")
 
 
-def _sandbox(name: str) -> Check:
+def _sandbox(settings: Settings) -> Check:
     from fleet_rlm.sandbox.registry import sandbox_named
 
     async def started() -> str:
-        sandbox = sandbox_named(name)
+        sandbox = sandbox_named(settings.sandbox, least=settings.sandbox_tier)
         begun = time.perf_counter()
         try:
             await sandbox.astart()
@@ -108,7 +108,7 @@ def _sandbox(name: str) -> Check:
             if result.stdout.strip() != "42":
                 raise UserError(f"the sandbox started, but computed {result.text()!r} for 6 * 7")
             took = (time.perf_counter() - begun) * 1000
-            return f"{name}, {sandbox.isolation.summary()} (started and computed in {took:.0f} ms)"
+            return f"{settings.sandbox}, {sandbox.isolation.summary()} (started and computed in {took:.0f} ms)"
         finally:
             await sandbox.aclose()
 

@@ -260,7 +260,7 @@ def _remembered(asked: Request, workspace: Workspace, earlier: Earlier) -> dict[
 
 @asynccontextmanager
 async def _opened(asked: Request, scope: Scope) -> AsyncIterator[Sandbox]:
-    sandbox = sandbox_named(asked.sandbox, asked.values.values())
+    sandbox = sandbox_named(asked.sandbox, asked.values.values(), asked.settings.sandbox_tier)
     try:
         with scope.log.span("sandbox", asked.sandbox):
             await sandbox.astart()

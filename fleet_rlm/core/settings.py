@@ -14,6 +14,9 @@ from typing import ClassVar
 
 from fleet_rlm.core.errors import UserError
 
+TIERS = ("confined", "confined+ns")
+"""How strong a local sandbox is, the least first."""
+
 
 def _home() -> Path:
     from platformdirs import user_data_path
@@ -29,6 +32,8 @@ class Settings:
         lm: FLEET_LM, the model that answers.
         sub_lm: FLEET_SUB_LM, the model of sub-queries and children; the same model if unset.
         sandbox: FLEET_SANDBOX, where generated code runs.
+        sandbox_tier: FLEET_SANDBOX_TIER, the least confinement a local sandbox may have: "confined", or "confined+ns",
+            which refuses to start where namespaces are not allowed.
         home: FLEET_HOME, where the logs and artifacts of runs are kept.
         window: FLEET_WINDOW, tokens of context of a model whose window is not known, such as one on your own server.
         direct_chars: FLEET_DIRECT_CHARS, the largest context in characters that is answered without recursion.
@@ -42,6 +47,7 @@ class Settings:
     lm: str | None = None
     sub_lm: str | None = None
     sandbox: str = "local"
+    sandbox_tier: str = "confined"
     home: Path = field(default_factory=_home)
     window: int | None = None
     direct_chars: int = 24_000
@@ -54,6 +60,7 @@ class Settings:
         "lm": "FLEET_LM",
         "sub_lm": "FLEET_SUB_LM",
         "sandbox": "FLEET_SANDBOX",
+        "sandbox_tier": "FLEET_SANDBOX_TIER",
         "home": "FLEET_HOME",
         "window": "FLEET_WINDOW",
         "direct_chars": "FLEET_DIRECT_CHARS",
@@ -83,4 +90,6 @@ class Settings:
         for name, separator in (("roots", os.pathsep), ("fetch_allow", ",")):
             if name in given:
                 values[name] = tuple(part.strip() for part in given[name].split(separator) if part.strip())
+        if given.get("sandbox_tier", TIERS[0]) not in TIERS:
+            raise UserError(f"FLEET_SANDBOX_TIER must be {' or '.join(TIERS)}, not {given['sandbox_tier']!r}")
         return cls(**values)  # type: ignore[arg-type]

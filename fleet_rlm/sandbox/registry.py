@@ -23,11 +23,12 @@ def check_name(name: str) -> None:
         raise UserError(f"there is no sandbox {name!r}; {hint}")
 
 
-def sandbox_named(name: str, values: Iterable[Any] = ()) -> Sandbox:
+def sandbox_named(name: str, values: Iterable[Any] = (), least: str = "confined") -> Sandbox:
     """A new sandbox, not started.
 
     Args:
         values: what will be put there; the libraries they need are loaded before it is forked.
+        least: the least confinement a local one may have; where that cannot be had, it does not start.
 
     Raises:
         UserError: there is no such backend.
@@ -36,4 +37,5 @@ def sandbox_named(name: str, values: Iterable[Any] = ()) -> Sandbox:
     from fleet_rlm.sandbox.local import LocalSandbox
     from fleet_rlm.sandbox.values import modules_for
 
-    return LocalSandbox(tier="auto" if name == "local" else name, preload=modules_for(*values))
+    local = "auto" if least == "confined" else least  # "auto" is confined at least
+    return LocalSandbox(tier=local if name == "local" else name, preload=modules_for(*values))

@@ -60,7 +60,7 @@ class SessionSandbox:
             sandbox = self._sandbox
             span.attrs["kept"] = sandbox is not None
             if sandbox is None:
-                sandbox = sandbox_named(asked.sandbox, asked.values.values())
+                sandbox = sandbox_named(asked.sandbox, asked.values.values(), asked.settings.sandbox_tier)
                 await sandbox.astart()
                 self._sandbox, self._backend, self._put = sandbox, asked.sandbox, {}
                 self._tier = sandbox.isolation.tier

@@ -23,6 +23,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         "FLEET_LM": "openai/gpt-4o",
         "FLEET_SUB_LM": "openai/gpt-4o-mini",
         "FLEET_SANDBOX": "process",
+        "FLEET_SANDBOX_TIER": "confined+ns",
         "FLEET_HOME": "~/runs",
         "FLEET_WINDOW": "8192",
         "FLEET_DIRECT_CHARS": "1000",
@@ -37,6 +38,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         lm="openai/gpt-4o",
         sub_lm="openai/gpt-4o-mini",
         sandbox="process",
+        sandbox_tier="confined+ns",
         home=Path.home() / "runs",
         window=8192,
         direct_chars=1000,
@@ -60,3 +62,8 @@ def test_a_number_that_is_none_is_told_by_its_variable(text: str) -> None:
 def test_the_process_s_own_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLEET_LM", "ollama_chat/qwen3")
     assert Settings.from_environ().lm == "ollama_chat/qwen3"
+
+
+def test_a_tier_that_is_none_is_told_with_those_there_are() -> None:
+    with pytest.raises(UserError, match=r"FLEET_SANDBOX_TIER must be confined or confined\+ns, not 'strong'"):
+        Settings.from_environ({"FLEET_SANDBOX_TIER": "strong"})

@@ -39,10 +39,11 @@ def sandbox() -> dict[str, Any]:
     from fleet_rlm.core.settings import Settings
     from fleet_rlm.sandbox.registry import sandbox_named
 
-    name = Settings.from_environ().sandbox
+    settings = Settings.from_environ()
+    name = settings.sandbox
 
     async def tried() -> dict[str, Any]:
-        made = sandbox_named(name)
+        made = sandbox_named(name, least=settings.sandbox_tier)
         begun = time.perf_counter()
         try:
             await made.astart()
