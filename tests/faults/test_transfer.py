@@ -25,6 +25,11 @@ class CountingSocket:
         self._inner = inner
         self.sent = 0
 
+    def send(self, *args: Any) -> int:
+        sent = self._inner.send(*args)
+        self.sent += sent
+        return sent
+
     def sendmsg(self, *args: Any) -> int:
         sent = self._inner.sendmsg(*args)
         self.sent += sent

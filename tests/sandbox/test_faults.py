@@ -17,6 +17,7 @@ from fleet_rlm.sandbox.family import LocalCheckpoint
 from fleet_rlm.sandbox.guest import lockdown
 from fleet_rlm.sandbox.local import LocalSandbox
 
+OWN = f"9{os.getpid()}"  # seconds that no other run of these tests sleeps, to find its processes by
 TIERS = ["confined+ns", "confined", "process"]
 
 
@@ -67,12 +68,12 @@ def test_a_frame_too_large_to_be_honest_ends_the_sandbox() -> None:
 @pytest.mark.parametrize("tier", TIERS)
 def test_processes_left_behind_by_a_cell_end_with_the_sandbox(tier: str) -> None:
     with LocalSandbox(tier=tier) as sandbox:
-        sandbox.run("import subprocess\nleft = subprocess.Popen(['setsid', '-f', 'sleep', '987'])\nleft.wait()")
-        sandbox.run("import subprocess; subprocess.Popen(['sleep', '988'])")
-        assert processes("sleep 98")
+        sandbox.run(f"import subprocess\nleft = subprocess.Popen(['setsid', '-f', 'sleep', '{OWN}1'])\nleft.wait()")
+        sandbox.run(f"import subprocess; subprocess.Popen(['sleep', '{OWN}2'])")
+        assert processes(f"sleep {OWN}")
         directory = sandbox.workdir
         assert directory.exists()
-    assert settled(lambda: not processes("sleep 98"))
+    assert settled(lambda: not processes(f"sleep {OWN}"))
     assert not directory.exists()
 
 
@@ -83,10 +84,10 @@ import os, subprocess, sys
 from fleet_rlm.sandbox.local import LocalSandbox
 if __name__ == "__main__":
     sandbox = LocalSandbox(tier={tier!r})
-    sandbox.run("import subprocess, os; subprocess.Popen(['setsid', '-f', 'sleep', '977']).wait(); os.mkdir('d')")
+    sandbox.run("import subprocess, os; subprocess.Popen(['setsid', '-f', 'sleep', '{OWN}3']).wait(); os.mkdir('d')")
     child = sandbox.fork()
     restored = child.restore(child.checkpoint())
-    restored.run("import subprocess; subprocess.Popen(['sleep', '977'])")
+    restored.run("import subprocess; subprocess.Popen(['sleep', '{OWN}3'])")
     if os.fork() == 0:  # a copy of the host that keeps its descriptors open for a while
         import signal; signal.alarm(20); signal.pause()
     print(sandbox.workdir, flush=True)
@@ -102,11 +103,11 @@ if __name__ == "__main__":
     assert host.stdout is not None
     workdir = Path(host.stdout.readline().strip())
     assert workdir.is_dir()
-    assert processes("sleep 977")
+    assert processes(f"sleep {OWN}3")
     host.kill()
     host.wait()
     try:
-        assert settled(lambda: not processes("sleep 977"))
+        assert settled(lambda: not processes(f"sleep {OWN}3"))
         assert settled(lambda: not processes(str(tmp_path)))
         assert settled(lambda: not list(tmp_path.iterdir())), list(tmp_path.rglob("*"))
     finally:
