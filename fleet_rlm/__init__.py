@@ -96,7 +96,14 @@ def unload_ipython_extension(ip: Any) -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    """Where the Jupyter server finds our extension; it asks only where it is enabled."""
+    """Where the Jupyter server finds our extension; nowhere without the packages of the `server` extra."""
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("jwt", "pydantic", "prometheus_client")):
+        import logging
+
+        logging.getLogger("fleet_rlm").warning("the server face of fleet-rlm is off: pip install 'fleet-rlm[server]'")
+        return []
     from fleet_rlm.server.app import FleetApp
 
     return [{"module": "fleet_rlm", "app": FleetApp}]

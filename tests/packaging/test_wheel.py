@@ -107,3 +107,12 @@ def test_the_cell_magic_runs_from_the_wheel_alone(clean: Path, environ: dict[str
     told = run(clean / "python", "-c", CELL, cwd=tmp_path, env=environ)
 
     assert re.search(r"FOUND .*2,?000.* ok", told, re.DOTALL)
+
+
+def test_without_the_extra_the_server_finds_no_extension_and_says_how_to_have_it(
+    clean: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    code = "import fleet_rlm; print(fleet_rlm._jupyter_server_extension_points())"
+    done = subprocess.run([clean / "python", "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+    assert "pip install 'fleet-rlm[server]'" in done.stderr
