@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from fleet_rlm import __version__
@@ -29,15 +29,6 @@ ABOUT = """\
 Runs, sessions and files of fleet-rlm on a Jupyter server. Who is asking is found out by the server's identity provider;
 every path is below the server's base URL. Lists come as {items, total, offset, limit, has_more}. What belongs to
 somebody else does not exist. Errors are {code, message}: the code is for programs, the message says what to do."""
-
-
-class Error(BaseModel):
-    """Why it was not done: a stable code for programs, and a sentence with the way out."""
-
-    model_config = ConfigDict(extra="allow")
-
-    code: str
-    message: str
 
 
 def document(base_url: str = "/") -> dict[str, Any]:
@@ -83,7 +74,8 @@ def path_of(pattern: str) -> str:
 def _schemas() -> tuple[dict[str, Any], Mapping[type[BaseModel], dict[str, Any]]]:
     """All models by name, and how each is referred to."""
     taken: list[type[BaseModel]] = [one.body for one in OPERATIONS.values() if one.body is not None]
-    told: list[type[BaseModel]] = [Error, *(one.answer for one in OPERATIONS.values() if one.answer is not None)]
+    told: list[type[BaseModel]] = [one.answer for one in OPERATIONS.values() if one.answer is not None]
+    told += [one.error for one in OPERATIONS.values()]
     said: list[type[BaseModel]] = [messages.Message, messages.Cancel, messages.Command, messages.Approve]
     inputs: list[Wanted] = [(model, "validation") for model in dict.fromkeys([*taken, *said])]
     outputs: list[Wanted] = [(model, "serialization") for model in dict.fromkeys(told)]
@@ -131,7 +123,7 @@ def _responses(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dic
         content[JSON] = {"schema": {"type": "object"}}
     content |= {media: {"schema": {"type": "string"}} for media in operation.media}
     good = {"description": "As asked.", **({"content": content} if content else {})}
-    bad = {"description": "Why it was not done.", "content": {JSON: {"schema": refs[Error]}}}
+    bad = {"description": "Why it was not done.", "content": {JSON: {"schema": refs[operation.error]}}}
     if operation.socket:
         good["description"] = "The connection is a WebSocket from here on."
     return {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from fleet_rlm.server.services.artifacts.models import Artifact, ArtifactQuery
 from fleet_rlm.server.services.execution.handlers import WatchQuery
@@ -52,6 +53,21 @@ from fleet_rlm.server.services.volumes.models import (
 JSON, OCTETS, NDJSON = "application/json", "application/octet-stream", "application/x-ndjson"
 
 
+class Error(BaseModel):
+    """Why it was not done: a stable code for programs, and a sentence with the way out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+
+
+class GatewayError(BaseModel):
+    """The same as OpenAI's clients read it: {code, message, type, param}."""
+
+    error: dict[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """One verb of one route.
@@ -63,6 +79,7 @@ class Operation:
         uploads: the body is a file as it is.
         media: types the answer may have besides, or instead of, JSON.
         socket: it opens a WebSocket.
+        error: what is told where it was not done.
     """
 
     body: type[BaseModel] | None = None
@@ -73,6 +90,7 @@ class Operation:
     uploads: bool = False
     media: tuple[str, ...] = ()
     socket: bool = False
+    error: type[BaseModel] = Error
 
 
 _API = "/fleet/api/v1"
@@ -123,7 +141,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     (f"{_RUNTIME}/tests/lm", "POST"): Operation(answer=Checked),
     (f"{_RUNTIME}/tests/sandbox", "POST"): Operation(answer=Checked),
     (f"{_API}/traces/feedback", "POST"): Operation(body=TraceFeedback, answer=Feedback, status=201),
-    (f"{_API}/lm/chat/completions", "POST"): Operation(media=("text/event-stream",)),
-    (f"{_API}/lm/models", "GET"): Operation(),
+    (f"{_API}/lm/chat/completions", "POST"): Operation(media=("text/event-stream",), error=GatewayError),
+    (f"{_API}/lm/models", "GET"): Operation(error=GatewayError),
 }
 """By path, as the document writes it, and verb."""
