@@ -34,7 +34,6 @@ HOUSE = "fleet_house"
 AUDITED = {
     ("write", "fleet.runtime"): "settings.change",
     ("execute", "fleet.runtime"): "settings.check",
-    ("read", "fleet.audit"): "audit.read",
 }
 """What the audit notes of any request that asks for this permission."""
 

@@ -12,9 +12,12 @@ import httpx
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from fleet_rlm.server.base import BODY_BYTES
 from fleet_rlm.server.services.audit import NOBODY
+from fleet_rlm.server.services.execution.handlers import TASKS, TOO_MUCH
 from fleet_rlm.server.services.quotas import TENANT, USER
 from tests.server.services.conftest import Model
 from tests.server.tenants.conftest import WRITES
@@ -113,6 +116,19 @@ def test_tokens_are_counted_as_used_and_refused_at_the_gateway(deployed: World, 
     assert quotas.get("tokens_per_day", period=today).used == used
 
 
+def test_what_is_larger_or_more_than_the_caps_is_refused(deployed: World, person: Person) -> None:
+    large = person.request("POST", "/fleet/api/v1/runs", content=b"x" * (BODY_BYTES + 1))
+    assert (large.status_code, large.json()["code"]) == (400, "bad_request")
+    assert f"more than {BODY_BYTES:,}" in large.json()["message"]
+    with person.socket("ws/execution") as connection:
+        for _ in range(TASKS + 1):  # the kernel is about to start, and all but the first wait for it
+            connection.send(json.dumps({"type": "message", "content": "What?", "session_id": "caps"}))
+        with pytest.raises(ConnectionClosed) as closed:
+            list(iter(connection.recv, None))
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == TOO_MUCH
+
+
 def test_who_asks_too_often_is_told_when_to_come_back(deployed: World) -> None:
     person = deployed.person(1)
     answers = [person.request("POST", "/fleet/api/v1/sessions/none/restore") for _ in range(WRITES + 1)]
@@ -136,6 +152,7 @@ def test_the_audit_says_who_did_what_and_holds_no_token_and_no_content(deployed:
     person.finished(branch)
     person.request("GET", f"/fleet/api/v1/runs/{stopped}/events", headers={"Accept": "application/x-ndjson"})
     person.request("GET", "/fleet/api/v1/sessions/limits/export")
+    person.api("GET", "runtime/settings")
     person.request("PATCH", "/fleet/api/v1/runtime/settings", json={"updates": {"FLEET_BUDGET": "oops"}})
     expected = [
         ("run.start", stopped, "ok"),
@@ -144,6 +161,7 @@ def test_the_audit_says_who_did_what_and_holds_no_token_and_no_content(deployed:
         ("run.branch", branch, "ok"),
         ("run.export", stopped, "ok"),
         ("session.export", "limits", "ok"),
+        ("settings.read", None, "ok"),
         ("settings.change", None, "failed"),
     ]
     assert until(lambda: one if len(one := audited(deployed, person)) == len(expected) else None) == expected

@@ -19,6 +19,7 @@ class RuntimeSettings(Handler):
     @authorized("read", RESOURCE)
     async def get(self) -> None:
         """What is set, without secrets."""
+        self.audited = "settings.read"
         self.answer(self.house.runtime.settings(deployment_of(self).app_env))
 
     @authorized("write", RESOURCE)
