@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.cli import options
 from fleet_rlm.core.errors import FleetError, UserError
+from fleet_rlm.core.report.facts import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,11 +31,15 @@ def ask(question: str, context: dict[str, Any], args: argparse.Namespace, consol
     from fleet_rlm.cli.sessions import opened
 
     with opened(args.session) as session:
-        return followed(session.start(question, context=context or None, **options.engine(args)), console)
+        run = session.start(question, context=context or None, **options.engine(args))
+        return followed(run, console, told=session.notices)
 
 
-def followed(run: Run, console: Console | None) -> Run:
-    """Wait for the end of a run that has started; Ctrl-C stops it. `console` shows it live."""
+def followed(run: Run, console: Console | None, *, told: Iterable[object] = ()) -> Run:
+    """Wait for the end of a run that has started; Ctrl-C stops it. `console` shows it live.
+
+    What the run warns of goes to standard error, except for what the user was `told` before.
+    """
     from fleet_rlm.cli.live import live
 
     if console is None:
@@ -41,6 +47,10 @@ def followed(run: Run, console: Console | None) -> Run:
     else:
         with live(run, console):
             _wait(run)
+    known = {str(one) for one in told}
+    for note in run.tree.notes:
+        if note.level == "warning" and note.text not in known:
+            print(f"note: {printable(note.text)}", file=sys.stderr)
     return run
 
 
@@ -80,4 +90,4 @@ def console() -> Console:
     """Standard output, as wide as the terminal, or as a page where there is none."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 140)
+    return Console(width=None if sys.stdout.isatty() else 140, emoji=False)  # file.py:100: is a place, no emoji

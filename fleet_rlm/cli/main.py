@@ -70,7 +70,7 @@ def resume_command(args: argparse.Namespace) -> int:
     run, changes = open_run(args.run), options.changes(args)
     with session_of(run) as session:
         going = session.resume(run, **changes) if session else run.resume(**changes)
-        return _told(followed(going, _screen(args)), args)
+        return _told(followed(going, _screen(args), told=session.notices if session else ()), args)
 
 
 def branch_command(args: argparse.Namespace) -> int:
@@ -80,7 +80,7 @@ def branch_command(args: argparse.Namespace) -> int:
     run, changes = open_run(args.run), options.changes(args)
     with session_of(run) as session:
         going = session.branch(run, args.span, **changes) if session else run.branch(args.span, **changes)
-        return _told(followed(going, _screen(args)), args)
+        return _told(followed(going, _screen(args), told=session.notices if session else ()), args)
 
 
 def diff_command(args: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ def _line() -> str | None:
 def _ask(session: Session, question: str, args: argparse.Namespace, out: Console) -> None:
     from fleet_rlm.cli.outcome import print_answer
 
-    run = followed(session.start(question, **options.engine(args)), None if args.quiet else out)
+    run = followed(session.start(question, **options.engine(args)), None if args.quiet else out, told=session.notices)
     print_answer(run, out)
 
 

@@ -120,7 +120,7 @@ class Session:
         self._box = SessionSandbox(self._state.sandbox)
         if self._box.gone is not None:  # which tells it itself when the next one is there
             self.notices.append(self._box.gone)
-        self._state.memory.changed = self._save_or_notice
+        self._state.memory.changed = self._memory_changed
         self.workspace = Workspace(
             documents=self._state.documents,
             buffers=self._state.buffers,
@@ -313,8 +313,10 @@ class Session:
         Raises:
             NotSaved: it cannot be written; nothing is lost as long as this kernel lives.
             ManifestConflict: somebody else has saved this session meanwhile.
+            SessionClosed: it is closed, and another kernel may have it open.
         """
         with self._lock:
+            self._check_open()
             self._durable.save()
 
     def export(self, path: str | Path) -> Path:
@@ -342,7 +344,7 @@ class Session:
                 if not on_background_loop():
                     run_sync(self._box.aclose())
                 if not self._durable.in_memory:
-                    self.save()
+                    self._durable.save()
             finally:
                 self._durable.release()
                 if self._recording is not None and not on_background_loop():
@@ -367,9 +369,12 @@ class Session:
             options.setdefault("sandbox", self._backend)
         return request(question, context={**self.values, **given} or None, **options), given
 
-    def _check_free(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"session {self.name!r} is closed; open it again: fleet_rlm.Session({self.name!r})")
+
+    def _check_free(self) -> None:
+        self._check_open()
         if self._running is not None and self.is_answering:
             raise SessionBusy(
                 f"session {self.name!r} is answering {self._running.task[:60]!r}; wait for it, stop it, or ask outside "
@@ -411,9 +416,14 @@ class Session:
 
     def _save_or_tell(self, run: Run) -> None:
         try:
-            self.save()
+            with self._lock:
+                self._durable.save()  # also what ends after a close that did not wait for it
         except SessionError as fault:
             run.log.emit(Note(level="warning", text=str(fault)))
+
+    def _memory_changed(self) -> None:
+        self._check_open()
+        self._save_or_notice()
 
     def _save_or_notice(self) -> None:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fleet_rlm as fleet
+from fleet_rlm.cli.asking import console
 from fleet_rlm.cli.main import main
 from tests.sessions.talking import DONE, running, saying
 from tests.twins.replies import refused_key
@@ -39,6 +40,22 @@ def test_a_chat_asks_loads_and_tells_until_its_input_ends(
     for text in ("/quit", "loaded report: markdown", "it is 7481", "ok         What is it?", "persona (0 of 2,000"):
         assert text in told.out
     assert "/no/such" in told.err
+
+
+def test_what_a_run_warns_of_is_told_on_standard_error(capsys: pytest.CaptureFixture[str], fleet_home: Path) -> None:
+    fleet_home.mkdir()
+    (fleet_home / "fleet.db").write_text("no database" * 100)
+    assert main(["db", "check"]) == 1  # which loads the store, so that the fault is found while the run goes on
+    with model(react_step=DONE, react_extract=saying("first")) as (_, lm):
+        assert main(["run", "One?", "--session", "incident", "--model", lm, "--quiet"]) == 0
+    told = capsys.readouterr()
+    assert "note: the session's rows are not in the store" in told.err
+    assert "first" in told.out
+
+
+def test_a_place_in_a_file_is_not_taken_for_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print("_pyio.py:100: here", markup=False, highlight=False)
+    assert "_pyio.py:100: here" in capsys.readouterr().out
 
 
 def test_a_failed_turn_goes_on_in_its_session(capsys: pytest.CaptureFixture[str]) -> None:

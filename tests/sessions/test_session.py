@@ -219,6 +219,20 @@ def test_closing_stops_a_turn_and_a_closed_session_answers_no_more() -> None:
         assert [turn.status for turn in again.turns] == ["stopped"]
 
 
+def test_a_closed_session_keeps_nothing_and_says_so_and_does_not_disturb_who_has_it_open() -> None:
+    session = fleet.Session("incident")
+    session.close()
+    with fleet.Session("incident") as other:
+        for change in (lambda: session.memory.edit("human", "Ada"), lambda: session.rename("other"), session.save):
+            with pytest.raises(SessionClosed):
+                change()
+        other.memory.edit("human", "Grace")
+        assert other.is_saved
+        assert not other.notices
+    with fleet.Session("incident") as again:
+        assert "Grace" in again.memory.text()
+
+
 def test_a_session_can_be_asked_from_async_code_and_cancelled() -> None:
     gate = Gate()
 
