@@ -11,7 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from fleet_rlm.server.auth import check_routes
 from fleet_rlm.server.openapi import document, path_of
@@ -53,7 +53,15 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serving, 
     with Serving(directory, {"FleetApp.max_kernels": "1"}, FLEET_LM="fleet/offline") as server:
         run = server.post("runs", message="long " * 10_000, session="fuzzed", mode="direct")["run"]
         server.finished(run)
-        yield server, {"run": run, "session": "fuzzed", "artifact": server.get("artifacts")["items"][0]["id"]}
+        yield (
+            server,
+            {
+                "run": run,
+                "session": "fuzzed",
+                "artifact": server.get("artifacts")["items"][0]["id"],
+                "volume": server.get("sessions/fuzzed")["id"],
+            },
+        )
 
 
 def _operations() -> list[Any]:
@@ -79,12 +87,13 @@ def test_no_input_makes_the_server_fail_or_answer_otherwise_than_described(
     @given(case=operation.as_strategy())
     def holds(case: Any) -> None:
         for real in (False, True):  # what is there is asked for as well as what is not
-            if real and not case.path_parameters:
+            if real and not (case.path_parameters or "volume" in (case.query or {})):
                 return
             if real:
-                case.path_parameters = {name: known[name] for name in case.path_parameters}
+                case.path_parameters = {name: known[name] for name in case.path_parameters or {}}
+                case.query = {name: known["volume"] if name == "volume" else one for name, one in case.query.items()}
             response = case.call(base_url=server.origin, headers=AUTHORIZED, timeout=60)
-            checks = [not_a_server_error]
+            checks = [not_a_server_error, status_code_conformance]
             if response.headers.get("content-type", [""])[0].startswith("application/json"):  # names are lower case
                 checks.append(response_schema_conformance)
             case.validate_response(response, checks=checks)
