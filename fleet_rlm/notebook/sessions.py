@@ -96,7 +96,7 @@ def _rename(old: str, new: str = "") -> str:
 
 
 def _export(name: str, path: str = "") -> str:
-    """[NAME] FILE: write all of a session into one file, without secrets"""
+    """[NAME] FILE: write all of a session into one file, documents and files as they are"""
     session = SESSIONS.use(name, new=False) if path else _current()
     return f"session {session.name!r} is in {session.export(path or name)}"
 

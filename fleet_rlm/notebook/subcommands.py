@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from fleet_rlm.notebook.arguments import Option, options, split_words, value_of
+from fleet_rlm.notebook.current import SESSIONS
 from fleet_rlm.notebook.goingon import VERBS, go_on
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.sessions import help_lines, session_command
@@ -41,6 +42,8 @@ def subcommand(shell: Any, line: str) -> None:
             go_on(shell, name, words)
         elif name == "session":
             print(session_command(words))
+            if SESSIONS.current is not None:
+                shell.user_ns["_session"] = SESSIONS.current
         elif name == "diff":
             print(_diff(words, shell))
         elif name in OF_A_RUN:

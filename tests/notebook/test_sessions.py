@@ -35,6 +35,15 @@ def ask(shell: InteractiveShell, line: str, question: str) -> None:
     shell.run_cell_magic("fleet", line, question)
 
 
+def test_the_session_that_is_entered_is_at_hand_before_it_was_asked(shell: InteractiveShell, fleet: Fleet) -> None:
+    fleet("session new first")
+    shell.user_ns["_session"].memory.edit("human", "Ada")
+    fleet("session new second")
+    assert shell.user_ns["_session"].name == "second"
+    fleet("session use first")
+    assert "Ada" in shell.user_ns["_session"].memory.text()
+
+
 def test_cells_go_on_in_the_current_session_until_it_is_left(
     shell: InteractiveShell, fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
