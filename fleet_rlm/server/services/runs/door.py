@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 STARTED, ENDED = "run_started", "run_ended"
 
 _TS = re.compile(rb'"ts":(\d+)')
-_SANDBOX, _BEGUN = b'{"kind":"sandbox"', b'"state":"started"'
 
 Tell = Callable[[str, dict[str, Any]], None]
 
@@ -38,12 +37,11 @@ class Entry:
     def __init__(self, reserved: Reserved, before: Row | None) -> None:
         self.reserved = reserved
         self.run: str | None = None
-        self.sandboxes = 0
         self._before = before
 
-    def used(self, row: Row | None, metered: bool) -> dict[str, int]:
+    def used(self, row: Row | None, sandboxes: int, metered: bool) -> dict[str, int]:
         """By metric; tokens were counted at the gateway where the run's models are reached through it."""
-        used = {"runs_per_day": 1, "sandboxes_per_day": self.sandboxes}
+        used = {"runs_per_day": 1, "sandboxes_per_day": sandboxes}
         if row is not None:
             used[COST] = round((_cost(row) - _cost(self._before)) * MICRO)
             if not metered:
@@ -61,7 +59,6 @@ class Door:
     def __init__(self, quotas: Quotas, audit: Audit) -> None:
         self._quotas = quotas
         self._audit = audit
-        self._entries: dict[str, Entry] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.tell: Tell | None = None
 
@@ -97,7 +94,6 @@ class Door:
     def follow(self, entry: Entry, live: Live, row: Callable[[], Awaitable[Row]], metered: bool) -> None:
         """A run that was let in has begun: settle its reservation when it is over."""
         entry.run = live.feed.run
-        self._entries[live.feed.run] = entry
         self._later(self._settle(entry, live, row, metered))
 
     def began(self, feed: Feed) -> None:
@@ -108,14 +104,11 @@ class Door:
         """Something was done to a run."""
         self._audit.record(owner, action, run)
 
-    def saw(self, run: str, lines: Sequence[bytes]) -> None:
+    def saw(self, lines: Sequence[bytes]) -> None:
         """Lines of a run's log arrived."""
         latest = _TS.search(lines[-1], 0, 400) if lines else None
         if latest is not None:
             metrics.RELAY_LAG.observe(max(0.0, time.time() - int(latest[1]) / 1e6))
-        entry = self._entries.get(run)
-        if entry is not None:
-            entry.sandboxes += sum(line.startswith(_SANDBOX) and _BEGUN in line for line in lines)
 
     async def close(self) -> None:
         """Wait until what is over is told."""
@@ -153,9 +146,7 @@ class Door:
         except StoreError:  # the recorder has said so
             kept = None
         finally:
-            if self._entries.get(live.feed.run) is entry:
-                del self._entries[live.feed.run]
-            entry.reserved.settle(**entry.used(kept, metered))
+            entry.reserved.settle(**entry.used(kept, live.feed.sandboxes, metered))
 
     def _later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -20,6 +20,7 @@ KEEP_BYTES = 2 << 20
 BATCH_BYTES = 256 << 10
 
 END, RESUME = b'{"kind":"run.end"', b'{"kind":"run.resume"'
+SANDBOX, STARTED = b'{"kind":"sandbox"', b'"state":"started"'
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Feed:
         first, next: numbers of the oldest event kept and of the one that comes next.
         is_over: nothing more comes, unless the run is resumed.
         is_cut: it is over without an end: its kernel died.
+        sandboxes: how many were started, as far as this feed was told.
     """
 
     def __init__(self, run: str, first: int = 0) -> None:
@@ -50,6 +52,7 @@ class Feed:
         self.first = self.next = first
         self.is_over = False
         self.is_cut = False
+        self.sandboxes = 0
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -78,6 +81,8 @@ class Feed:
                 self.is_over = True
             elif line.startswith(RESUME):
                 self.is_over = self.is_cut = False
+            elif line.startswith(SANDBOX) and STARTED in line:
+                self.sandboxes += 1
         self.next += len(fresh)
         while self._bytes > KEEP_BYTES and len(self._lines) > 1:
             self._bytes -= len(self._lines.popleft())

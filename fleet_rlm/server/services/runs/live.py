@@ -110,7 +110,7 @@ class LiveRuns:
     def on_events(self, held: Held, run: str, first: int, lines: list[bytes]) -> None:
         """Lines of a run arrived from its kernel."""
         live = self._runs.get(run) or self.begin(held, run, first)
-        self._door.saw(run, lines)
+        self._door.saw(lines)
         if not live.feed.take(Batch(run, first, lines)):
             self._later(self._ask_tail(live))
         elif live.feed.is_over:

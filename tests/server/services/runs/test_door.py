@@ -1,0 +1,62 @@
+"""What a run reserved is settled to what it used, over a real kernel; whatever ends it, its place is free again."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+
+from fleet_rlm.server.auth.identity import Identity
+from fleet_rlm.server.auth.permission import ROLES
+from fleet_rlm.server.services.house import House, Limits
+from fleet_rlm.server.services.kernels.service import Rules
+from fleet_rlm.server.services.owner import Owner
+from fleet_rlm.server.services.quotas import QuotaReached
+from fleet_rlm.server.services.runs.models import StartRun
+
+ADA = Identity("acme", "ada", frozenset(ROLES))
+QUOTAS = {"runs_at_once": 1, "runs_per_day": 9, "sandboxes_per_day": 9, "tokens_per_day": 1_000_000}
+
+
+async def started_in(made: House, run: str) -> int:
+    """Sandboxes that a run started, once it is over."""
+    lines = [line async for batch in made.runs.events(ADA, run) for line in batch.lines]
+    return sum(b'"kind":"sandbox"' in line and b'"state":"started"' in line for line in lines)
+
+
+def test_a_run_is_settled_when_it_ends_and_when_its_kernel_dies(tmp_path: Path) -> None:
+    async def main() -> None:
+        manager = AsyncMappingKernelManager(root_dir=str(tmp_path))
+        limits = Limits(rules=Rules(), lm_calls=None, lm_tokens=None, slow_client_s=10, user_quotas=QUOTAS)
+        made = House(manager, limits, {"FLEET_HOME": str(tmp_path), "FLEET_LM": "fleet/offline"})
+        told: list[tuple[str, Any]] = []
+        made.door.tell = lambda name, facts: told.append((name, facts))
+        try:
+            asked = StartRun(message="how many errors?", session="s", mode="rlm_only")
+            first = await made.runs.start(ADA, asked)
+            with pytest.raises(QuotaReached, match="wait until one ends"):
+                await made.runs.start(ADA, StartRun(message="and?", session="other"))
+            sandboxes = await started_in(made, first.run)
+            second = await made.runs.start(ADA, asked)
+            for kernel in list(manager.list_kernel_ids()):
+                await manager.shutdown_kernel(kernel, now=True)
+            sandboxes += await started_in(made, second.run)
+            third = await made.runs.start(ADA, asked)
+            sandboxes += await started_in(made, third.run)
+            assert sandboxes >= 2
+        finally:
+            await made.close()
+            await manager.shutdown_all(now=True)
+        today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+        quotas = made.store.scoped(Owner.of(ADA).account()).quotas
+        used = {name: (await quotas.aget(f"{name} of ada", period=today)).used for name in QUOTAS}
+        ended = [facts["run"] for name, facts in told if name == "run_ended"]
+        assert ended == [first.run, second.run, third.run]
+        assert used == {"runs_at_once": 0, "runs_per_day": 3, "sandboxes_per_day": sandboxes, "tokens_per_day": 0}
+        await made.store.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 120))
