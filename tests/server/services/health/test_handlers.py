@@ -36,18 +36,21 @@ def test_each_part_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     with LMServer(lambda *_: "", key="another") as twin:
         environ = {"FLEET_LM": "openai/m", "OPENAI_BASE_URL": twin.base_url, "OPENAI_API_KEY": "wrong-key-1234"}
         with Serving(tmp_path, FLEET_SANDBOX="nowhere", **environ) as server:
-            (tmp_path / "fleet").mkdir(exist_ok=True)
-            (tmp_path / "fleet" / "fleet.db").write_text("no database" * 100)
             assert not server.post("runtime/tests/lm", 200)["ok"]
             answer = server.client.get(f"{server.origin}/fleet/ready")
             told = answer.json()
             assert (answer.status_code, told["ready"], told["auth"]["state"]) == (503, False, "ready")
             assert "does not accept this server's key" in told["model"]["reason"]
-            assert "is damaged" in told["store"]["reason"]
             assert "nowhere" in told["sandbox"]["reason"]
-            assert {told[part]["state"] for part in ("model", "store", "sandbox")} == {"failed"}
+            states = {name: told[name]["state"] for name in ("model", "store", "sandbox")}
+            assert states == {"model": "failed", "store": "ready", "sandbox": "failed"}
             check = server.post("runtime/tests/sandbox", 200)
             assert (check["ok"], "nowhere" in check["detail"]) == (False, True)
+            server.stop()
+            for file in (tmp_path / "fleet").glob("fleet.db*"):
+                file.write_text("no database" * 100)
+            server.start()
+            assert "is damaged" in server.client.get(f"{server.origin}/fleet/ready").json()["store"]["reason"]
 
 
 def test_one_is_told_who_one_is_and_what_one_may(server: Serving) -> None:
