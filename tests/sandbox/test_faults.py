@@ -70,7 +70,7 @@ def test_processes_left_behind_by_a_cell_end_with_the_sandbox(tier: str) -> None
     with LocalSandbox(tier=tier) as sandbox:
         sandbox.run(f"import subprocess\nleft = subprocess.Popen(['setsid', '-f', 'sleep', '{OWN}1'])\nleft.wait()")
         sandbox.run(f"import subprocess; subprocess.Popen(['sleep', '{OWN}2'])")
-        assert processes(f"sleep {OWN}")
+        assert settled(lambda: processes(f"sleep {OWN}"))  # a process has no command line while it is being replaced
         directory = sandbox.workdir
         assert directory.exists()
     assert settled(lambda: not processes(f"sleep {OWN}"))
@@ -103,7 +103,7 @@ if __name__ == "__main__":
     assert host.stdout is not None
     workdir = Path(host.stdout.readline().strip())
     assert workdir.is_dir()
-    assert processes(f"sleep {OWN}3")
+    assert settled(lambda: processes(f"sleep {OWN}3"))
     host.kill()
     host.wait()
     try:
