@@ -138,11 +138,7 @@ class RunService:
         offset: int = 0,
     ) -> Page[Run]:
         """Runs, the latest first; `session` is an id or a name, `search` a part of the task."""
-        scope = await self._scope(identity)
-        mine = self._live.of(Owner.of(identity))
-        beginning = [live.recorder.begun for live in mine if not live.recorder.begun.done()]
-        if beginning:
-            await asyncio.wait(beginning, timeout=WRITTEN_S)
+        scope = await self.scope(identity)
         if session is not None:
             session = await self._session_id(identity, session)
         page = await scope.runs.alist(session_id=session, status=status, search=search, limit=limit, offset=offset)
@@ -266,7 +262,11 @@ class RunService:
         )
 
     async def scope(self, identity: Identity) -> Scope:
-        """The store as that user sees it, with what earlier kernels wrote read in."""
+        """The store as that user sees it, with what earlier kernels wrote and what has just begun."""
+        mine = self._live.of(Owner.of(identity))
+        beginning = [live.recorder.begun for live in mine if not live.recorder.begun.done()]
+        if beginning:
+            await asyncio.wait(beginning, timeout=WRITTEN_S)
         return await self._scope(identity)
 
     def use(self, models: Models) -> None:
