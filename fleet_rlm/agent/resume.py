@@ -176,7 +176,7 @@ def _go_on(
         if tree.start is None:
             raise UserError(f"{directory} holds no log of a run")
         if edit is None:
-            _check_unanswered(tree.end, wanted)
+            check_unanswered(tree.end, more=wanted.budget is not None or wanted.timeout is not None)
             journal.has_more = wanted.budget is not None or wanted.timeout is not None
         if tree.start.session is not None and around.workspace is None:
             raise UserError(
@@ -213,10 +213,11 @@ def _go_on(
     return work.begin()
 
 
-def _check_unanswered(end: RunEnd | None, wanted: Changes) -> None:
+def check_unanswered(end: RunEnd | None, *, more: bool) -> None:
+    """Raise UserError for a run that has its answer, or that used up a limit and is not given `more`."""
     if end is not None and end.status == "ok":
         raise UserError("the run has its answer; run.branch(span, ...) tries something else from any point of it")
-    if end is not None and end.status == "exhausted" and wanted.budget is None and wanted.timeout is None:
+    if end is not None and end.status == "exhausted" and not more:
         raise UserError("the run used up a limit; give it more: run.resume(budget=N), or timeout=SECONDS")
 
 

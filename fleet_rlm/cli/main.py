@@ -94,6 +94,8 @@ def runs_command(args: argparse.Namespace) -> int:
     """`fleet runs`."""
     from fleet_rlm.core.runs import open_run, run_ids
 
+    if not run_ids():
+        print("there is no run yet; fleet run QUESTION --with FILE makes one")
     for run_id in run_ids()[: args.limit]:
         run = open_run(run_id)
         print(f"{run.id}  {run.status:<9}  {run.usage.llm_calls:>4} calls  {' '.join(run.task.split())[:80]}")

@@ -46,8 +46,11 @@ def sessions_command(args: argparse.Namespace) -> int:
     """`fleet sessions`."""
     from fleet_rlm.sessions.shelf import Shelf
 
-    for entry in Shelf().entries():
+    entries = Shelf().entries()
+    for entry in entries:
         print(f"{entry.updated_at[:16]}  {entry.turns:>6,} turns  {entry.name}")
+    if not entries:
+        print("there is no session yet; fleet chat --session NAME makes one")
     return OK
 
 

@@ -6,7 +6,11 @@ in the background; it is closed when it has.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
 
 from fleet_rlm.notebook.arguments import Arguments
 
@@ -41,6 +45,24 @@ class KernelSessions:
                     self._leave_others(session)
                     return session
         return self.enter(Session(name) if new is None else Session.new(name) if new else Session.open(name))
+
+    @contextlib.contextmanager
+    def looking_at(self, name: str) -> Iterator[Session]:
+        """The session of a name for a moment, without leaving the current one; the current one for no name.
+
+        Raises:
+            UsageError: there is no name and no current session.
+        """
+        from fleet_rlm.sessions.session import Session
+
+        if not name and self.current is None:
+            raise UsageError("this kernel is in no session; %fleet session use NAME, or new NAME, enters one")
+        held = [one for one in self._open.values() if name in (one.name, one.id)] if name else [self.current]
+        if held and held[0] is not None:
+            yield held[0]
+            return
+        with Session.open(name) as session:
+            yield session
 
     def leave(self) -> str | None:
         """Close the current session; returns its name, None if there was none."""

@@ -66,6 +66,7 @@ def _beginning(shell: Any, verb: str, words: list[str]) -> Callable[[], tuple[Ru
         raise UsageError(f"%fleet {verb} takes {'a run and a span' if wanted == 2 else 'one run'}: {VERBS[verb]}")
 
     def begin() -> tuple[Run, View] | None:
+        from fleet_rlm.agent.resume import check_unanswered
         from fleet_rlm.core.errors import FleetError
 
         output, quiet, detach = (given.pop(name, None) for name in ("output", "quiet", "detach"))
@@ -73,6 +74,8 @@ def _beginning(shell: Any, verb: str, words: list[str]) -> Callable[[], tuple[Ru
             run = RUNS.find(names[0] if names else "", shell.user_ns)
             view = view_for(shell, quiet=bool(quiet), detached=bool(detach))
             changes = _changes(given, shell.user_ns)
+            if verb == "resume":  # before a session is entered for it, and the one before left
+                check_unanswered(run.tree.end, more="budget" in changes or "timeout" in changes)
             session = SESSIONS.of_run(run)
             if verb == "branch":
                 begun = session.branch(run, names[1], **changes) if session else run.branch(names[1], **changes)

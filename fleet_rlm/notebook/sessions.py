@@ -68,12 +68,16 @@ def _list() -> str:
 def _use(name: str) -> str:
     """NAME: go on with a session; the one before is left"""
     session = SESSIONS.use(name, new=False)
-    return f"in session {session.name!r}, {len(session.turns):,} turns"
+    return f"in session {session.name!r}, {_turns(session)}"
 
 
 def _show(name: str = "") -> str:
     """[NAME]: turns, memory, documents and files of a session, of the current one without NAME"""
-    session = SESSIONS.use(name, new=False) if name else _current()
+    with SESSIONS.looking_at(name) as session:
+        return _shown(session)
+
+
+def _shown(session: Session) -> str:
     turns = [[str(turn.run or ""), turn.status, short(turn.question)] for turn in session.turns[-LATEST:]]
     documents = [[one.alias, one.kind, f"{one.chars:,} characters", one.source] for one in session.documents]
     files = [[entry.path, f"{entry.bytes:,} bytes"] for entry in session.volume.tree() if not entry.is_folder]
@@ -90,15 +94,15 @@ def _show(name: str = "") -> str:
 
 def _rename(old: str, new: str = "") -> str:
     """[NAME] NEW: give a session another name, the current one without NAME"""
-    session = SESSIONS.use(old, new=False) if new else _current()
-    session.rename(new or old)
-    return f"the session is called {session.name!r} now"
+    with SESSIONS.looking_at(old if new else "") as session:
+        session.rename(new or old)
+        return f"the session is called {session.name!r} now"
 
 
 def _export(name: str, path: str = "") -> str:
     """[NAME] FILE: write all of a session into one file, documents and files as they are"""
-    session = SESSIONS.use(name, new=False) if path else _current()
-    return f"session {session.name!r} is in {session.export(path or name)}"
+    with SESSIONS.looking_at(name if path else "") as session:
+        return f"session {session.name!r} is in {session.export(path or name)}"
 
 
 def _import(path: str, name: str = "") -> str:
@@ -106,7 +110,7 @@ def _import(path: str, name: str = "") -> str:
     from fleet_rlm.sessions.session import Session
 
     session = SESSIONS.enter(Session.import_(path, name or None))
-    return f"in session {session.name!r}, {len(session.turns):,} turns"
+    return f"in session {session.name!r}, {_turns(session)}"
 
 
 def _delete(name: str) -> str:
@@ -125,10 +129,9 @@ def _close() -> str:
     return f"left session {left!r}" if left else "this kernel is in no session"
 
 
-def _current() -> Session:
-    if SESSIONS.current is None:
-        raise UsageError("this kernel is in no session; %fleet session use NAME, or new NAME, enters one")
-    return SESSIONS.current
+def _turns(session: Session) -> str:
+    count = len(session.turns)
+    return "1 turn" if count == 1 else f"{count:,} turns"
 
 
 COMMANDS: dict[str, tuple[int, int, Callable[..., str]]] = {

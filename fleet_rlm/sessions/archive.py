@@ -50,9 +50,11 @@ def exported(state: State, volume: LocalVolume, shelf: Shelf, path: Path) -> Pat
     """Write a session to a file, which is there whole or not at all.
 
     Raises:
-        ArchiveError: it would lie in what is exported, or cannot be written.
+        ArchiveError: it would lie in what is exported, take the place of something else, or cannot be written.
     """
     path = path.expanduser().absolute()
+    if path.exists() and not _is_export(path):
+        raise ArchiveError(f"{path} exists and is no export of a session; choose another name")
     if path.resolve().is_relative_to(volume.directory.resolve()):
         raise ArchiveError(
             f"{path} is inside of the session's own volume, which the file would hold; write it elsewhere"
@@ -68,6 +70,14 @@ def exported(state: State, volume: LocalVolume, shelf: Shelf, path: Path) -> Pat
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
     return path
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return HEAD in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _fill(file: zipfile.ZipFile, state: State, volume: LocalVolume, shelf: Shelf) -> None:

@@ -321,10 +321,10 @@ class Session:
 
     def export(self, path: str | Path) -> Path:
         """Write all of it into one file: turns, memory, documents, buffers, files of the volume, logs of its runs; no
-        secret, no key, no value of this kernel.
+        key and no value of this kernel. Documents and files are the user's own and stay as they are.
 
         Raises:
-            ArchiveError: the file would lie in what is exported, or cannot be written.
+            ArchiveError: the file would lie in what is exported, is something else, or cannot be written.
         """
         with self._lock:
             return exported(self._state, self.volume, self._shelf, Path(path))

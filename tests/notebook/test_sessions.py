@@ -119,6 +119,26 @@ def test_switching_closes_the_session_before(fleet: Fleet) -> None:
     assert SESSIONS.current is not one
 
 
+def test_looking_at_another_session_leaves_the_current_one_open(fleet: Fleet, tmp_path: Path) -> None:
+    fleet("session new first")
+    fleet("session new second")
+    assert "session  first" in fleet("session show first")
+    fleet(f"session export first {tmp_path / 'first.fleet'}")
+    fleet("session rename first third")
+    assert SESSIONS.current is not None
+    assert (SESSIONS.current.name, "third" in fleet("session list")) == ("second", True)
+
+
+def test_a_run_that_cannot_be_resumed_leaves_the_current_session_open(shell: InteractiveShell, fleet: Fleet) -> None:
+    with model(react_step=[DONE], react_extract=[saying("first")]) as (_, lm):
+        ask(shell, f"--model {lm} --session one", "How long?")
+    fleet("session new two")
+    with pytest.raises(UsageError, match="the run has its answer"):
+        subcommand(shell, "resume _run")
+    assert SESSIONS.current is not None
+    assert SESSIONS.current.name == "two"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -116,6 +116,16 @@ def test_a_session_is_imported_beside_itself_only_under_another_name(exported: P
     assert {entry.name for entry in Shelf().entries()} == {"incident", "copy"}
 
 
+def test_an_export_takes_the_place_of_an_export_and_of_nothing_else(exported: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with fleet.Session.import_(exported, "again") as session:
+        with pytest.raises(ArchiveError, match="exists and is no export of a session; choose another name"):
+            session.export(notes)
+        assert session.export(exported) == exported
+    assert notes.read_text() == "mine"
+
+
 def test_an_export_into_what_is_exported_is_refused(exported: Path) -> None:
     with fleet.Session("incident") as session:
         inside = session.volume.directory / "memory" / "out.zip"
