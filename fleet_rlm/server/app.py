@@ -14,6 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from traitlets import Dict, Float, Int, Unicode
 from traitlets.config import Config
 
+from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth import check_routes, configure, enforce
 from fleet_rlm.server.base import HOUSE
 from fleet_rlm.server.routes import PUBLIC, ROUTES
@@ -66,11 +67,20 @@ class FleetApp(ExtensionApp):
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         super()._link_jupyter_server_extension(serverapp)
         chosen = Config()
-        configure(chosen)
+        try:
+            configure(chosen)
+        except UserError as error:  # the server would go on without us, and without the sign-in that was asked for
+            raise SystemExit(f"fleet: {error}") from None
         serverapp.update_config(chosen)
 
     def initialize_settings(self) -> None:
-        """Make the services."""
+        """Check the deployment, also where services cannot be made, then make them.
+
+        Raises:
+            SystemExit: the deployment is unsafe.
+        """
+        assert self.serverapp is not None
+        enforce(self.serverapp)
         rules = Rules(
             kernel_name=self.kernel_name,
             most=self.max_kernels,
@@ -88,20 +98,16 @@ class FleetApp(ExtensionApp):
             user_quotas=self.user_quotas,
             rates=self.rates,
         )
-        assert self.serverapp is not None
         self.house = House(self.serverapp.kernel_manager, limits)
         self.settings[HOUSE] = self.house
         tell_outside(self.serverapp, self.house)
 
     def initialize_handlers(self) -> None:
-        """Check the deployment and the routes, then serve them.
+        """Check the routes, then serve them.
 
         Raises:
-            SystemExit: the deployment is unsafe.
             UnguardedRoutes: a route would let anybody in.
         """
-        assert self.serverapp is not None
-        enforce(self.serverapp)
         check_routes(ROUTES, PUBLIC)
         self.handlers.extend(ROUTES)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.app import FleetApp
 from fleet_rlm.server.auth.deployment import LOOPBACK
+from fleet_rlm.server.base import HOUSE
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -33,7 +34,8 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
         options: further options of the Jupyter server.
 
     Raises:
-        UserError: others could reach it, and nobody said how they sign in; or JupyterLab is missing.
+        UserError: others could reach it, and nobody said how they sign in; our extension was not loaded; or JupyterLab
+            is missing.
         SystemExit: the deployment is unsafe, or the address cannot be had; the message says why.
     """
     argv = [
@@ -45,12 +47,15 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
     ]
     if kind == "serve":
         argv += ["--ServerApp.open_browser=False", "--ServerApp.log_level=WARN"]
+        argv += ["--ServerApp.reraise_server_extension_failures=True"]  # there is no other extension
     else:  # enabled also where the wheel's configuration is not, as in a checkout
         argv += ["--ServerApp.jpserver_extensions={'jupyterlab': True, 'fleet_rlm': True}"]
     server: ServerApp = _application(kind).initialize_server(argv=[*argv, *options])
     refused = refusal(server.ip, server.identity_provider)
     if refused is not None:
         raise UserError(refused)
+    if HOUSE not in server.web_app.settings:
+        raise UserError("the Jupyter server did not load the API; what it says above tells why")
     print(greeting(kind, server), flush=True)
     server.start()
 

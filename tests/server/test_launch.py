@@ -15,12 +15,13 @@ import pytest
 
 from fleet_rlm.client import Client
 from fleet_rlm.server.launch import is_loopback, refusal
-from tests.server.serving import ROOT
+from tests.server.serving import ROOT, Serving
 
 
-def command(tmp_path: Path, *argv: str) -> subprocess.Popen[str]:
+def command(tmp_path: Path, *argv: str, **variables: str) -> subprocess.Popen[str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     environ = {**kept, "HOME": str(tmp_path), "FLEET_HOME": str(tmp_path / "fleet"), "PYTHONPATH": str(ROOT)}
+    environ.update(variables)
     return subprocess.Popen(
         [sys.executable, "-m", "fleet_rlm.cli", *argv],
         env=environ,
@@ -64,6 +65,41 @@ def test_a_public_host_without_a_sign_in_is_refused_in_one_sentence(tmp_path: Pa
     out, told = server.communicate(timeout=60)
     assert (server.returncode, out) == (2, "")
     assert "fleet: --host 0.0.0.0 can be reached by others, and nobody said how they sign in; choose one:" in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("APP_ENV", "Production"), ("AUTH_MODE", "entra"), ("FLEET_LM", "openai/gpt-4o")]
+)
+def test_what_cannot_be_understood_leaves_no_server_without_the_sign_in(
+    variable: str, value: str, tmp_path: Path
+) -> None:
+    server = command(tmp_path, "serve", f"--port={free_port()}", "--", "--allow-root", **{variable: value})
+    try:
+        out, told = server.communicate(timeout=60)
+    finally:
+        server.kill()
+    assert server.returncode != 0
+    assert out == ""
+    assert re.search(rf"^fleet: .*({variable}|{re.escape(value)})", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"APP_ENV": "Production"}, "fleet: APP_ENV must be one of"),
+        ({"AUTH_MODE": "Entra"}, "fleet: AUTH_MODE must be one of"),
+        ({"APP_ENV": "production", "FLEET_LM": "openai/gpt-4o"}, "APP_ENV=production does not start with"),
+    ],
+)
+def test_a_jupyter_server_does_not_go_on_without_us_where_the_deployment_is_unsafe(
+    variables: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    serving = Serving(tmp_path, {"ServerApp.reraise_server_extension_failures": "False"}, **variables)
+    try:
+        with pytest.raises(AssertionError, match=told):
+            serving.start()
+    finally:
+        serving.stop()
 
 
 OPEN = SimpleNamespace(auth_enabled=False, token="", token_generated=False)
