@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["serve", "lab"]
 
+REQUEST_BYTES = 128 << 20
+"""What is read of a request before anybody knows whose it is; the largest upload, and enough above it to say so."""
+
 
 class Api(FleetApp):
     """Our extension and no other."""
@@ -48,6 +51,7 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
     if kind == "serve":
         argv += ["--ServerApp.open_browser=False", "--ServerApp.log_level=WARN"]
         argv += ["--ServerApp.reraise_server_extension_failures=True"]  # there is no other extension
+        argv += [f"--ServerApp.max_body_size={REQUEST_BYTES}"]
     else:  # enabled also where the wheel's configuration is not, as in a checkout
         argv += ["--ServerApp.jpserver_extensions={'jupyterlab': True, 'fleet_rlm': True}"]
     server: ServerApp = _application(kind).initialize_server(argv=[*argv, *options])
