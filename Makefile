@@ -43,7 +43,7 @@ widget: $(WIDGET) ## the bundle of the run widget, from labextension/
 lock: $(VENV)/.run ## renew the pins of requirements/ from pyproject.toml
 	@$(BIN)/python -m pip install -qq uv
 	@cd requirements && for set in test lab run bench; do \
-	  case $$set in test) more="--extra test widget.in";; lab) more="--extra lab widget.in -c test.txt";; run) more="-c test.txt";; bench) more=bench.in;; esac; \
+	  case $$set in test) more="--extra test widget.in";; lab) more="--extra lab widget.in -c test.txt";; run) more="-c test.txt";; bench) more="--extra lab --extra postgres bench.in";; esac; \
 	  ../$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --upgrade -o $$set.txt ../pyproject.toml editable.in $$more; done
 

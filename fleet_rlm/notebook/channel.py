@@ -105,7 +105,10 @@ def _batch(events: list[Event]) -> list[bytes]:
 
 
 def _envelope(first: int, lines: list[bytes]) -> dict[str, Any]:
-    # Decoded again rather than converted: what the page gets is then exactly what a saved log holds.
+    # Decoded again rather than converted: what the page gets is then what a saved log holds, but for the keys by which
+    # a resumed run finds its calls; no page reads them, and in a run of many calls they are much.
     items = [msgspec.json.decode(line) for line in lines]
+    for item in items:
+        item.get("attrs", {}).pop("key", None)
     now = time.time_ns() // 1000
     return {"v": VERSION, "t": "events", "from": first, "to": first + len(items) - 1, "now": now, "items": items}
