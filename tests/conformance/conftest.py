@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """A known shortcoming of a peer is expected to show: the suite fails when it does not any more."""
     for item in items:
         backend = item.callspec.params.get("make", "") if hasattr(item, "callspec") else ""
-        if reason := KNOWN.get((backend, item.originalname)):
+        if reason := KNOWN.get((backend, getattr(item, "originalname", item.name))):
             item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
 
 
