@@ -153,7 +153,10 @@ class Handler(FleetHandler):
             self.set_status(status)
         else:
             reason = getattr(error, "log_message", None)
-            code, message = _plain(status_code), reason or f"something failed here; request {self.request_id}"
+            code, message = (
+                _plain(status_code),
+                reason or _SAID.get(status_code, f"something failed here; request {self.request_id}"),
+            )
         metrics.REFUSALS.labels(code).inc()
         retry_after = getattr(error, "retry_after", None) or (2 if self.get_status() == 503 else None)
         if retry_after is not None:
@@ -170,6 +173,13 @@ class Handler(FleetHandler):
             super().log_exception(typ, value, tb)
         else:
             self.log.info("%s %s: %s", self.request.method, self.request.path, known[1])
+
+
+_SAID = {
+    403: "this address may not be asked for here, or not like this; ask at the server's own address",
+    405: "this address has no such verb; fleet/openapi.json lists those there are",
+}
+"""Of refusals that Jupyter makes before us, without a word."""
 
 
 def _plain(status: int) -> str:

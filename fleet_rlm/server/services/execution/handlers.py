@@ -245,7 +245,7 @@ class Watch(Socket):
                     if run != asked.run:
                         await pump(self, self.runs, self.identity, run, first, asked.trace)
         except ServiceError as error:
-            self.close({404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), str(error)[:100])
+            self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), str(error)[:100])
             raise Gone from error
         self.close(1000, "the run is over")
 

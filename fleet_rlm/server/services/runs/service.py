@@ -155,6 +155,7 @@ class RunService:
     async def events(self, identity: Identity, run: str, since: int = 0) -> AsyncGenerator[Batch]:
         """The events from `since` on: those that were, then those that come, until the run is over."""
         await self._owned(identity, run)
+        await self._check_place(identity, run, since)
         place = since
         while True:
             live = self._live.get(run)
@@ -177,6 +178,7 @@ class RunService:
 
     async def page(self, identity: Identity, run: str, since: int = 0, limit: int = 1_000) -> EventPage:
         """Up to `limit` events from `since` on, without waiting for more."""
+        await self._check_place(identity, run, since)
         lines: list[bytes] = []
         async with aclosing(self.written(identity, run, since)) as past:
             async for batch in past:
@@ -191,6 +193,17 @@ class RunService:
         )
         events = [msgspec.json.decode(line) for line in lines]
         return EventPage(run=run, since=since, next=following, ended=ended, events=events)
+
+    async def _check_place(self, identity: Identity, run: str, since: int) -> None:
+        """Whoever reads on from behind the end would miss what a resumed run writes there.
+
+        Raises:
+            Refused: the run has not that many events.
+        """
+        if since and since > (following := (await self.get(identity, run)).next):
+            raise Refused(
+                f"run {run} has {following} events, so none can be read from {since} on; its next is {following}"
+            )
 
     async def written(self, identity: Identity, run: str, since: int = 0) -> AsyncGenerator[Batch]:
         """The events that there are from `since` on, without waiting for more."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.server.services.conftest import Model
 from tests.server.serving import Serving
@@ -72,6 +73,17 @@ def test_events_are_paged_without_gap_and_exported_as_the_log_has_them(server: S
     log = (server.home / "runs" / run / "events.jsonl").read_bytes()
     assert export.content == log
     assert [json.loads(line)["seq"] for line in log.splitlines()] == numbers
+
+
+def test_reading_on_from_behind_the_end_is_refused_with_the_next_number(server: Serving, run: str) -> None:
+    following = server.get(f"runs/{run}")["next"]
+    assert server.get(f"runs/{run}/events", since=following)["events"] == []
+    told = server.get(f"runs/{run}/events", 400, since=following + 1)
+    assert told["message"].endswith(f"its next is {following}")
+    with server.watch(f"run={run}&since={following + 1}") as talk, pytest.raises(ConnectionClosed) as closed:
+        talk.until("ended")
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
 
 
 def test_stop_ends_a_run_and_resume_goes_on_without_paying_twice(server: Serving, model: Model) -> None:
