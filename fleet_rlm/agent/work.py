@@ -264,18 +264,21 @@ async def _opened(asked: Request, scope: Scope) -> AsyncIterator[Sandbox]:
     try:
         with scope.log.span("sandbox", asked.sandbox):
             await sandbox.astart()
-            report = sandbox.isolation
-            scope.log.emit(
-                SandboxState(
-                    state="started",
-                    backend=asked.sandbox,
-                    tier=report.tier,
-                    guarantees=report.guarantees,
-                    missing=list(report.missing),
-                )
-            )
+            scope.log.emit(started(asked.sandbox, sandbox))
             for name, value in asked.values.items():
                 await sandbox.aput(name, value)
         yield sandbox
     finally:
         await sandbox.aclose()
+
+
+def started(backend: str, sandbox: Sandbox) -> SandboxState:
+    """What a run's log says of the sandbox its code runs in."""
+    report = sandbox.isolation
+    return SandboxState(
+        state="started",
+        backend=backend,
+        tier=report.tier,
+        guarantees=report.guarantees,
+        missing=list(report.missing),
+    )

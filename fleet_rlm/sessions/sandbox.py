@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fleet_rlm.agent.request import Request
-from fleet_rlm.core.events import Note, SandboxState
+from fleet_rlm.agent.work import started
+from fleet_rlm.core.events import Note
 from fleet_rlm.rlm.scope import Scope
 from fleet_rlm.sandbox.base import Sandbox
 from fleet_rlm.sandbox.errors import SandboxError
@@ -65,16 +66,7 @@ class SessionSandbox:
                 self._sandbox, self._backend, self._put = sandbox, asked.sandbox, {}
                 self._tier = sandbox.isolation.tier
                 self._own = frozenset(await _names(sandbox))
-            report = sandbox.isolation
-            scope.log.emit(
-                SandboxState(
-                    state="started",
-                    backend=asked.sandbox,
-                    tier=report.tier,
-                    guarantees=report.guarantees,
-                    missing=list(report.missing),
-                )
-            )
+            scope.log.emit(started(asked.sandbox, sandbox))
             for name, value in asked.values.items():
                 if name in fresh or not _same(self._put.get(name), value):
                     await sandbox.aput(name, _unsent(value) if name in fresh else value)
