@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -136,6 +137,6 @@ def config(connection: Connection):  # type: ignore[no-untyped-def]  # alembic i
     """Alembic's configuration over an open connection."""
     from alembic.config import Config
 
-    made = Config(attributes={"connection": connection})
+    made = Config(attributes={"connection": connection}, stdout=sys.stdout)  # not the one of when alembic was imported
     made.set_main_option("script_location", "fleet_rlm.sessions.store:migrations")
     return made

@@ -96,11 +96,6 @@ class Feed:
             self.is_over = self.is_cut = True
             self._tell()
 
-    def goes_on(self) -> None:
-        """The run is being resumed: what was over is not."""
-        self.is_over = self.is_cut = False
-        self._tell()
-
     def since(self, seq: int) -> Batch | None:
         """A batch from `seq` on, empty where there is none yet; None where `seq` is older than what is kept.
 

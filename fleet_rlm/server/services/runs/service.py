@@ -317,6 +317,9 @@ class RunService:
     async def _begun(self, entry: Entry, held: Held, verb: str, **args: Any) -> Started:
         told = await _answer(held, verb, session=held.session, **args)
         run, following = told["run"], told["next"]
+        late = self._live.get(run)
+        if late is not None and late.feed.is_over and late.feed.next <= following:
+            await self._live.leave(run)  # the end from before the resume, told once more while the kernel was asked
         live = self._live.get(run) or self._live.begin(held, run, following)
         rows = self._open_store().scoped(held.owner.account()).runs
         self._door.follow(entry, live, lambda: rows.aget(run), metered=self._kernels.is_own(held))

@@ -37,7 +37,7 @@ def run_of(row: Row, live: Live | None) -> Run:
     plain = ("id", "parent_run", "task", "mode", "model", "sub_model", "offline", "answer", "error_type", "error")
     shown = {name: getattr(row, name) for name in plain}
     end = live.feed.end if live is not None else None
-    if end is not None and status == "running":  # the row lags, or the store is away
+    if end is not None and live is not None and row.last_seq + 1 < live.feed.next:  # it lags, or the store is away
         status = end.status
         shown |= {"answer": end.answer, "error_type": end.error_type, "error": end.error}
     return Run(
