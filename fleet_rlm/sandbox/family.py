@@ -78,10 +78,11 @@ async def checkpoint(source: LocalSandbox) -> LocalCheckpoint:
     keeper = Link(ours, _hear_nothing, _hear_nothing, None)
     try:
         async with source._template.forking:
-            threads = await _divide(guest, keeper, {"t": "checkpoint"}, theirs)
-            if threads:
-                raise ThreadsAlive(source.name, threads)
-            source._template.sandbox_pids.add(keeper.pid)
+            with source._template.expecting():
+                threads = await _divide(guest, keeper, {"t": "checkpoint"}, theirs)
+                if threads:
+                    raise ThreadsAlive(source.name, threads)
+                source._template.sandbox_pids.add(keeper.pid)
     except BaseException:
         await keeper.close()
         raise
@@ -98,35 +99,38 @@ async def fork(parent: LocalSandbox, workdir_name: str | None) -> LocalSandbox:
     number, child = _copy(parent, parent._sent, parent._registered)
     link, theirs = _link(child)
     directory = workdir_name or str(number)
-    try:
-        threads = await _divide(guest, link, {"t": "fork", "dir": directory}, theirs)
-    except BaseException:
+    assert parent._template is not None
+    with parent._template.expecting():
+        try:
+            threads = await _divide(guest, link, {"t": "fork", "dir": directory}, theirs)
+        except BaseException:
+            await _stillborn(child)
+            raise
+        if not threads:
+            _adopted(child, parent, directory)
+            return child
         await _stillborn(child)
-        raise
-    if threads:
-        await _stillborn(child)
-        return await spawn(parent)
-    _adopted(child, parent, directory)
-    return child
+    return await spawn(parent)
 
 
 async def fork_in_call(parent: LocalSandbox, unborn: dict[int, Link], call: int, item: int) -> LocalSandbox:
     """A fork in the thread of the guest that waits for this call; `unborn` tells whom a failure concerns."""
-    if parent._link is None:
+    if parent._link is None or parent._template is None:
         raise SandboxError(f"{parent.name} has not started")
     number, child = _copy(parent, parent._sent, parent._registered)
     link, theirs = _link(child)
     unborn[number] = link
     request = {"t": "fork", "id": number, "dir": str(number), "call": call, "item": item}
     parent._link.send(request, fds=[theirs.detach()])
-    try:
-        await born(link)
-    except BaseException:
-        await _stillborn(child)
-        raise
-    finally:
-        del unborn[number]
-    _adopted(child, parent, str(number))
+    with parent._template.expecting():
+        try:
+            await born(link)
+        except BaseException:
+            await _stillborn(child)
+            raise
+        finally:
+            del unborn[number]
+        _adopted(child, parent, str(number))
     return child
 
 

@@ -8,6 +8,7 @@ from a sandbox become the template's children and are ended when any sandbox clo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,7 @@ class Template:
         self.root = Path()
         self.sandbox_pids: set[int] = set()  # pids as this host sees them, of forks that are known to be sandboxes
         self.forking = asyncio.Lock()  # a fork whose pid is not yet known must not be mistaken for a stray
+        self.unnamed = 0  # processes of such forks at most: each, and the one it may come from and that ends at once
         self._births: dict[int, Birth] = {}
         self._numbers = itertools.count(1)
         self._started: asyncio.Future[dict[str, Any]] | None = None
@@ -190,6 +193,15 @@ class Template:
     def children(self) -> list[int]:
         """Pids directly below the template, as this host sees them."""
         return [] if self.pid is None else child_pids(self.pid)
+
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """While a sandbox divides, what is not yet known as another sandbox is not held against its limit."""
+        self.unnamed += 2
+        try:
+            yield
+        finally:
+            self.unnamed -= 2
 
     async def end_strays(self) -> None:
         """Kill processes that left their sandbox."""

@@ -64,7 +64,7 @@ async def _patrol() -> None:
         for link, one in list(_watched.items()):
             limits = one.sandbox.limits
             pids = usage.tree(link.pid, one.template.sandbox_pids, limits.processes)
-            if len(pids) > limits.processes:
+            if len(pids) > limits.processes + one.template.unnamed:
                 _end(link, pids, f"its code started more than {limits.processes} processes")
             elif len(pids) > 1 and _over(limits.memory, pids):
                 _end(link, pids, f"its processes together used more than {(limits.memory or 0) >> 20:,} MB")

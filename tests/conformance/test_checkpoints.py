@@ -7,6 +7,7 @@ import os
 import pytest
 
 from fleet_rlm.core.loop import run_sync
+from fleet_rlm.sandbox import watchdog
 from fleet_rlm.sandbox.errors import CheckpointLost, SandboxBusy, SandboxClosed, SandboxDied, ThreadsAlive
 from fleet_rlm.sandbox.local import LocalSandbox
 from tests.conformance.backends import THREAD, Local
@@ -69,6 +70,16 @@ def test_a_checkpoint_is_no_process_of_the_code(local: Local) -> None:
         "import os, time\ntime.sleep(0.3)\ntry: os.wait()\nexcept ChildProcessError: print('childless')"
     )
     assert result.printed == "childless\n"
+
+
+def test_what_is_just_being_forked_is_not_held_against_the_limit(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "IDLE_S", 0.0)  # it looks all the time, so it sees each fork half-way
+    sandbox = local(max_processes=2)  # itself, and what only started a checkpoint and ended
+    sandbox.start()
+    for _ in range(30):
+        sandbox.checkpoint()
+        sandbox.fork()
+    assert sandbox.run("'alive'").value == "'alive'"
 
 
 def test_checkpoints_and_restored_sandboxes_end_with_their_family(local: Local) -> None:
