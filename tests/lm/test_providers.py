@@ -19,7 +19,7 @@ def test_the_variables_of_native_providers_are_dspys(provider: str) -> None:
     assert refused.value.env_keys == KEYS[provider]
 
 
-@pytest.mark.parametrize("provider", KEYS.keys() - NATIVE.keys())
+@pytest.mark.parametrize("provider", sorted(KEYS.keys() - NATIVE.keys()))
 def test_the_variables_of_other_providers_are_litellms(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import litellm
 

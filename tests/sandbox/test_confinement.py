@@ -4,6 +4,7 @@ and on an account without privileges."""
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -203,6 +204,18 @@ with cf.ThreadPoolExecutor(4) as pool: squares = list(pool.map(lambda i: i * i, 
     with LocalSandbox(tier=tier) as sandbox:
         result = sandbox.run(code)
         assert result.value == "('text', '42', 1, [0, 1, 4], True)", result.text()
+
+
+def test_processes_of_the_code_end_when_they_are_told_to(tier: str) -> None:
+    code = """
+import os, signal, time
+pid = os.fork()
+if not pid: time.sleep(60)
+os.kill(pid, signal.SIGTERM)
+os.waitpid(pid, 0)[1]
+"""
+    with LocalSandbox(tier=tier) as sandbox:
+        assert sandbox.run(code, timeout=20).value == str(int(signal.SIGTERM))
 
 
 def test_process_pools_work_with_namespaces() -> None:

@@ -38,6 +38,7 @@ def main(control: int, lifeline: int) -> None:
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what the code starts must end when it is told to
         for fd in (reading, writing, lifeline):
             os.close(fd)
         template.main(sock, config, reason)
