@@ -28,12 +28,14 @@ from fleet_rlm.sessions.store.identity import LOCAL, Identity
 from fleet_rlm.sessions.store.page import Page
 from fleet_rlm.sessions.store.schema import upgrade
 from fleet_rlm.sessions.store.store import Scope, Store, open_store
+from fleet_rlm.sessions.store.verbs.quotas import Claim
 from fleet_rlm.sessions.store.verbs.runs import Lease
 from fleet_rlm.sessions.store.writer import EventWriter
 
 __all__ = [
     "LOCAL",
     "Caught",
+    "Claim",
     "EventWriter",
     "Identity",
     "Lease",

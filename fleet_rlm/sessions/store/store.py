@@ -19,9 +19,10 @@ from fleet_rlm.sessions.store.unit import Unit
 from fleet_rlm.sessions.store.verbs.audit import AuditTrail
 from fleet_rlm.sessions.store.verbs.base import blocking, verb
 from fleet_rlm.sessions.store.verbs.events import Events
-from fleet_rlm.sessions.store.verbs.house import Quotas, SettingsOf, Tenants, Users
+from fleet_rlm.sessions.store.verbs.house import SettingsOf, Tenants, Users
 from fleet_rlm.sessions.store.verbs.learning import Datasets, Feedbacks
 from fleet_rlm.sessions.store.verbs.memory import Memories
+from fleet_rlm.sessions.store.verbs.quotas import Quotas
 from fleet_rlm.sessions.store.verbs.runs import Runs
 from fleet_rlm.sessions.store.verbs.sessions import Sessions
 from fleet_rlm.sessions.store.verbs.spans import Artifacts, Spans

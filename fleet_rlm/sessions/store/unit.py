@@ -74,18 +74,17 @@ class Unit:
         statement, parameters = bulk.insert_or(_table(model), rows, again, tenant, postgres=self.is_postgres)
         await self._session.execute(statement, parameters)
 
-    async def insert_or(self, record: Base, changes: Callable[[Any], dict[str, Any]], where: Any, answer: Any) -> Any:
+    async def insert_or(self, record: Base, changes: Callable[[Any], dict[str, Any]], answer: Any) -> Any:
         """Insert, or change the row that has the key, in one statement that no other transaction can come between.
 
         Args:
             changes: from the row that was to be inserted to what becomes of the existing one.
-            where: what must hold of the existing row; else nothing is changed.
-            answer: the column to return; None is returned where nothing was written.
+            answer: the column to return.
         """
         table = _table(type(record))
         made = (postgresql if self.is_postgres else sqlite).insert(table)
         keys = [column.name for column in table.primary_key]
-        made = made.on_conflict_do_update(index_elements=keys, set_=changes(made.excluded), where=where)
+        made = made.on_conflict_do_update(index_elements=keys, set_=changes(made.excluded))
         return (await self._session.execute(made.returning(answer), [self._row(record)])).scalar()
 
     async def update_rows(self, model: type[Base], rows: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ A record is a plain dataclass once it leaves the store: changing it changes noth
 
 from fleet_rlm.sessions.store.tables.base import Base, Owned, Tenanted
 from fleet_rlm.sessions.store.tables.conversation import Memory, Session, Turn
-from fleet_rlm.sessions.store.tables.house import Audit, Quota, Setting, Tenant, User
+from fleet_rlm.sessions.store.tables.house import Audit, Quota, Reservation, Setting, Tenant, User
 from fleet_rlm.sessions.store.tables.learning import Dataset, Example, Feedback
 from fleet_rlm.sessions.store.tables.record import Artifact, Event, Run, Span
 
@@ -20,6 +20,7 @@ __all__ = [
     "Memory",
     "Owned",
     "Quota",
+    "Reservation",
     "Run",
     "Session",
     "Setting",

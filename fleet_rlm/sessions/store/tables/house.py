@@ -1,4 +1,4 @@
-"""Tenants and users, their settings and quotas, and the audit."""
+"""Tenants and users, their settings, quotas and reservations, and the audit."""
 
 from __future__ import annotations
 
@@ -54,6 +54,23 @@ class Quota(Tenanted, Base, kw_only=True):
     period: Mapped[str] = mapped_column(Id, primary_key=True)
     limit: Mapped[int | None] = mapped_column(Number, default=None)
     used: Mapped[int] = mapped_column(Number, default=0)
+
+
+class Reservation(Tenanted, Base, kw_only=True):
+    """What is about to be used of a metric, counted as used until `expires_at`; whoever holds it puts that off.
+
+    Attributes:
+        id: of the holder, who may hold several metrics.
+        period: of the quota it counts against; None where it counts against what may go on at once.
+    """
+
+    __tablename__ = f"{PREFIX}reservations"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    metric: Mapped[str] = mapped_column(Name, primary_key=True)
+    period: Mapped[str | None] = mapped_column(Id, default=None)
+    amount: Mapped[int] = mapped_column(Number)
+    expires_at: Mapped[datetime.datetime] = mapped_column(Moment)
 
 
 class Audit(Tenanted, Base, kw_only=True):

@@ -1,4 +1,4 @@
-"""Who is admitted, what is set, and how much may be used."""
+"""Who is admitted, and what is set."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import or_, select, update
 
 from fleet_rlm.core.errors import UserError
-from fleet_rlm.sessions.store.columns import now
-from fleet_rlm.sessions.store.errors import NotAdmitted, NotFound, QuotaExceeded
+from fleet_rlm.sessions.store.errors import NotAdmitted, NotFound
 from fleet_rlm.sessions.store.page import LIMIT, Page
-from fleet_rlm.sessions.store.tables import Quota, Setting, Tenant, User
-from fleet_rlm.sessions.store.unit import Unit
+from fleet_rlm.sessions.store.tables import Setting, Tenant, User
 from fleet_rlm.sessions.store.verbs.base import Verbs, blocking, named, verb
 
 
@@ -152,70 +150,3 @@ class SettingsOf(Verbs):
         async with self._read() as unit:
             rows = await unit.all(query.order_by(Setting.user_id))
         return {row.key: row.value for row in rows}
-
-
-class Quotas(Verbs):
-    """What the tenant may use per period (by default the month): reserved before, settled after.
-
-    Each is one conditional statement: reading first and writing then lets concurrent reservations pass the limit.
-    A reservation whose holder died stays counted until the period ends.
-    """
-
-    @verb
-    async def alimit(self, metric: str, limit: int | None, *, period: str | None = None) -> None:
-        """Set or lift the limit of a period."""
-        quota = Quota(metric=named("metric", metric), period=period or _month(), limit=limit)
-        async with self._write() as unit:
-            await unit.insert(quota, again=("limit",))
-
-    @verb
-    async def areserve(self, metric: str, amount: int, *, period: str | None = None) -> int:
-        """Count an amount as used, if the limit allows it; returns what is used then.
-
-        Raises:
-            QuotaExceeded: it would pass the limit; nothing was counted.
-        """
-        if amount < 0:
-            raise UserError(f"an amount to reserve is at least 0, not {amount}; settle gives back what was not used")
-        quota = Quota(metric=named("metric", metric), period=period or _month(), used=amount)
-        async with self._write() as unit:
-            used = await unit.insert_or(
-                quota,
-                lambda new: {"used": Quota.used + new.used},
-                or_(Quota.limit.is_(None), Quota.used + amount <= Quota.limit),
-                Quota.used,
-            )
-            if used is None:
-                kept = await _quota(unit, quota.metric, quota.period)
-                raise QuotaExceeded(quota.metric, quota.period, amount, kept.used, kept.limit or 0)
-            return int(used)
-
-    @verb
-    async def asettle(self, metric: str, reserved: int, used: int, *, period: str | None = None) -> None:
-        """Put what was really used in place of what was reserved, even where that passes the limit."""
-        async with self._write() as unit:
-            await unit.change(
-                update(Quota)
-                .where(Quota.metric == metric, Quota.period == (period or _month()))
-                .values(used=Quota.used + (used - reserved))
-            )
-
-    @verb
-    async def aget(self, metric: str, *, period: str | None = None) -> Quota:
-        """The limit and what is used; an unknown metric has neither."""
-        async with self._read() as unit:
-            return await _quota(unit, metric, period or _month())
-
-    limit = blocking(alimit)
-    reserve = blocking(areserve)
-    settle = blocking(asettle)
-    get = blocking(aget)
-
-
-async def _quota(unit: Unit, metric: str, period: str) -> Quota:
-    kept = await unit.first(select(Quota).where(Quota.metric == metric, Quota.period == period))
-    return kept or Quota(tenant_id=unit.identity.tenant, metric=metric, period=period)
-
-
-def _month() -> str:
-    return f"{now():%Y-%m}"

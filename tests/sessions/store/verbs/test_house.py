@@ -1,9 +1,8 @@
-"""Admission, settings, quotas, memory, datasets and the audit."""
+"""Admission, settings, memory, datasets and the audit."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +10,7 @@ import sqlalchemy.exc
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.loop import run_sync
-from fleet_rlm.sessions.store import NameTaken, NotAdmitted, NotFound, QuotaExceeded, Scope
+from fleet_rlm.sessions.store import NameTaken, NotAdmitted, NotFound, Scope
 from tests.sessions.store.logs import begun
 from tests.twins.postgres import Database
 
@@ -57,31 +56,6 @@ def test_a_users_setting_wins_over_the_tenants(mine: Scope, colleagues: Scope, t
     mine.settings.unset("model")
     mine.settings.unset("model")
     assert mine.settings.get("model") == "openai/m"
-
-
-def test_reservations_at_once_never_pass_the_quota(mine: Scope) -> None:
-    mine.quotas.limit("tokens", 100)
-
-    async def all_at_once() -> list[Any]:
-        return await asyncio.gather(*(mine.quotas.areserve("tokens", 7) for _ in range(30)), return_exceptions=True)
-
-    results = asyncio.run(all_at_once())
-    assert sum(isinstance(result, int) for result in results) == 14
-    assert all(isinstance(result, (int, QuotaExceeded)) for result in results)
-    assert mine.quotas.get("tokens").used == 98
-
-
-def test_a_quota_is_settled_counted_and_of_its_tenant_and_period(mine: Scope, theirs: Scope) -> None:
-    assert mine.quotas.reserve("runs", 5) == 5  # no limit: counted, not refused
-    mine.quotas.limit("runs", 6)
-    with pytest.raises(QuotaExceeded, match=r"runs: 2 more would pass the quota of .* \(5 of 6 are used\)") as refused:
-        mine.quotas.reserve("runs", 2)
-    assert (refused.value.used, refused.value.limit) == (5, 6)
-    mine.quotas.settle("runs", 5, 1)
-    assert mine.quotas.reserve("runs", 2) == 3
-    assert theirs.quotas.get("runs").used == mine.quotas.get("runs", period="2020-01").used == 0
-    with pytest.raises(UserError, match="at least 0"):
-        mine.quotas.reserve("runs", -1)
 
 
 def test_memory_is_of_one_session_or_of_all(mine: Scope, colleagues: Scope) -> None:
