@@ -17,7 +17,7 @@ from traitlets.config import Config
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth import check_routes, configure, enforce
 from fleet_rlm.server.base import HOUSE
-from fleet_rlm.server.routes import PUBLIC, ROUTES
+from fleet_rlm.server.routes import NOWHERE, PUBLIC, ROUTES
 from fleet_rlm.server.services.house import House, Limits
 from fleet_rlm.server.services.kernels.service import Rules
 from fleet_rlm.server.services.quotas import METRICS
@@ -108,8 +108,10 @@ class FleetApp(ExtensionApp):
         Raises:
             UnguardedRoutes: a route would let anybody in.
         """
-        check_routes(ROUTES, PUBLIC)
-        self.handlers.extend(ROUTES)
+        assert self.serverapp is not None
+        check_routes([*ROUTES, *NOWHERE], PUBLIC)
+        pages = [page for page in self.serverapp.identity_provider.get_handlers() if page[0].startswith("/fleet/")]
+        self.handlers.extend([*ROUTES, *pages, *NOWHERE])  # ours come before the server's, and would hide its pages
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The server listens, so its address is known; the store is loaded while nobody waits for it yet."""

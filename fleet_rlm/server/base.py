@@ -7,7 +7,7 @@ itself; the log has it, under the request's id, which every answer carries in `X
 
 from __future__ import annotations
 
-import json
+import functools
 import re
 import secrets
 from types import TracebackType
@@ -17,10 +17,10 @@ from pydantic import BaseModel, ValidationError
 
 from fleet_rlm.core.errors import FleetError, UserError
 from fleet_rlm.server import metrics
+from fleet_rlm.server.asked import arguments, document
 from fleet_rlm.server.auth.authorizer import permission_of
 from fleet_rlm.server.auth.guard import FleetHandler
-from fleet_rlm.server.auth.refused import RefusedRequest
-from fleet_rlm.server.services.errors import Refused, ServiceError
+from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.owner import Owner
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ AUDITED = {
 }
 """What the audit notes of any request that asks for this permission."""
 
-BODY_BYTES = 1 << 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 _STORE: dict[str, tuple[int, str]] = {
@@ -81,16 +80,23 @@ class Handler(FleetHandler):
         house: House = self.settings[HOUSE]
         return house
 
-    request_id = "-"
     audited: str | None = None  # the action that the audit notes, and what it is done to
     audited_object: str | None = None
 
-    async def prepare(self, **options: Any) -> None:
-        """Give the request its id, then find out who asks."""
+    @functools.cached_property
+    def request_id(self) -> str:
+        """The id that the client gave the request, or one of ours."""
         given = self.request.headers.get("X-Request-Id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+    def set_default_headers(self) -> None:
+        """The request's id, with errors too."""
+        super().set_default_headers()
         self.set_header("X-Request-Id", self.request_id)
-        await super().prepare(**options)
+
+    async def admit(self, **options: Any) -> None:
+        """Find out who asks, and whether they ask too often."""
+        await super().admit(**options)
         permission = permission_of(getattr(self, (self.request.method or "").lower(), None))
         if permission is not None and self.current_user is not None:
             self.audited = AUDITED.get((permission.action, permission.resource))
@@ -108,12 +114,10 @@ class Handler(FleetHandler):
         """The body as the model.
 
         Raises:
-            Refused: it is too large.
             ValidationError: it is not what the model wants.
+            Refused: it says something twice, or holds what is no JSON.
         """
-        if len(self.request.body) > BODY_BYTES:
-            raise Refused(f"the body has {len(self.request.body):,} bytes, more than {BODY_BYTES:,}")
-        return model.model_validate_json(self.request.body or b"{}")
+        return model.model_validate_json(document(self.request.body or b"{}"))
 
     def query(self, model: type[M]) -> M:
         """The query arguments as the model; one that it does not know is refused.
@@ -122,47 +126,24 @@ class Handler(FleetHandler):
             ValidationError: they are not what the model wants.
             Refused: one is given twice, or is no text.
         """
-        given: dict[str, str] = {}
-        for name, values in self.request.query_arguments.items():
-            if name == "token":  # the server's own, where it reads tokens from addresses
-                continue
-            try:
-                given[name] = values[-1].decode()
-            except UnicodeDecodeError:
-                raise Refused(f"the argument {name!r} is no text") from None
-            if len(values) > 1:
-                raise Refused(f"the argument {name!r} is given more than once")
-        return model.model_validate(given)
+        return model.model_validate(arguments(self.request.query_arguments))
 
     def answer(self, model: BaseModel, status: int = 200) -> None:
         """Finish with a model as JSON."""
         self.set_status(status)
         self.finish(model.model_dump_json())
 
-    def write_error(self, status_code: int, **details: Any) -> None:
-        """Every error as `{"code", "message"}`."""
-        error = (details.get("exc_info") or (None, None))[1]
-        self.set_header("X-Request-Id", self.request_id)  # what was set before went with the answer that failed
-        if isinstance(error, RefusedRequest):
-            metrics.REFUSALS.labels(error.refusal.code).inc()
-            super().write_error(status_code, **details)
-            return
+    def explained(self, error: BaseException | None, status: int) -> tuple[int, str, str]:
+        """What a service or the store says of itself; else what the server says, with the request's id."""
         known = told(error) if error is not None else None
-        if known is not None:
-            status, code, message = known
-            self.set_status(status)
-        else:
-            reason = getattr(error, "log_message", None)
-            code, message = (
-                _plain(status_code),
-                reason or _SAID.get(status_code, f"something failed here; request {self.request_id}"),
-            )
-        metrics.REFUSALS.labels(code).inc()
-        retry_after = getattr(error, "retry_after", None) or (2 if self.get_status() == 503 else None)
-        if retry_after is not None:
-            self.set_header("Retry-After", str(retry_after))
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"code": code, "message": message}))
+        status, code, message = known or super().explained(error, status)
+        return status, code, message if status != 500 else f"{message}, under request {self.request_id}"
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """Count it."""
+        error = (details.get("exc_info") or (None, None))[1]
+        metrics.REFUSALS.labels(self.explained(error, status_code)[1]).inc()
+        super().write_error(status_code, **details)
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
@@ -173,15 +154,3 @@ class Handler(FleetHandler):
             super().log_exception(typ, value, tb)
         else:
             self.log.info("%s %s: %s", self.request.method, self.request.path, known[1])
-
-
-_SAID = {
-    403: "this address may not be asked for here, or not like this; ask at the server's own address",
-    405: "this address has no such verb; fleet/openapi.json lists those there are",
-}
-"""Of refusals that Jupyter makes before us, without a word."""
-
-
-def _plain(status: int) -> str:
-    names = {400: "bad_request", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed"}
-    return names.get(status, "internal_error" if status >= 500 else "bad_request")

@@ -55,7 +55,7 @@ def test_serve_is_on_this_machine_with_a_token_and_says_how_to_use_it(tmp_path: 
         with socket.create_connection(("127.0.0.1", port), 20) as stranger:
             stranger.sendall(b"POST /team/fleet/api/v1/runs HTTP/1.1\r\nHost: localhost\r\n")
             stranger.sendall(b"Content-Length: 400000000\r\n\r\n")
-            assert stranger.recv(100).startswith(b"HTTP/1.1 400")  # before any of it was sent
+            assert stranger.recv(100).startswith(b"HTTP/1.1 401")  # before any of it was sent
         listening = Path("/proc/net/tcp").read_text()
         assert f"0100007F:{port:04X} 00000000:0000 0A" in listening
         assert f"00000000:{port:04X}" not in listening

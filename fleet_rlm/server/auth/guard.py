@@ -1,7 +1,8 @@
 """The bases of every handler of ours: nobody gets past `prepare` without being known, and refusals say why.
 
 `FleetHandler` is for REST verbs, `FleetSocket` for WebSockets. Both work with any identity provider of the server, and
-answer 401 with `WWW-Authenticate` where the server's own handlers would redirect to a login page or say 403.
+answer 401 with `WWW-Authenticate` where the server's own handlers would redirect to a login page or say 403. Every
+error is JSON, also one that the server raises before a verb of ours runs: its own pages hold its token.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ from typing import TYPE_CHECKING, Any
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler
 
-from fleet_rlm.server.auth.credentials import SUBPROTOCOL
+from fleet_rlm.server.auth.body import Bounded
+from fleet_rlm.server.auth.credentials import SUBPROTOCOL, is_websocket
 from fleet_rlm.server.auth.identity import Identity, identity_of
-from fleet_rlm.server.auth.refusals import AuthUnavailable, Forbidden, refusal_of
+from fleet_rlm.server.auth.refusals import Forbidden, InvalidToken, NoWebSocket, refusal_of
 from fleet_rlm.server.auth.refused import RefusedRequest
 
 if TYPE_CHECKING:
     _Handler = JupyterHandler
 else:
     _Handler = object  # a mixin: in a socket the server's own mixin comes in between
+
+
+WRONG_TOKEN = "the token is wrong: it is not the one of this server, or not any more"
 
 
 class Ours(_Handler):
@@ -42,7 +48,7 @@ class Ours(_Handler):
             self.log.warning("%s: %s", where, value)
 
 
-class Guarded(Ours):
+class Guarded(Bounded, Ours):
     """Authentication before anything else, for handlers of either kind."""
 
     @property
@@ -50,7 +56,7 @@ class Guarded(Ours):
         """Who owns what this request makes."""
         return identity_of(self)
 
-    async def prepare(self, **options: Any) -> None:
+    async def admit(self, **options: Any) -> None:
         """Find out who it is, then go on as the server does.
 
         Raises:
@@ -61,40 +67,74 @@ class Guarded(Ours):
             user = await ensure_async(self.identity_provider.get_user(self))
             self.current_user = self._jupyter_current_user = user
             if user is None and not self._public():
+                if self.identity_provider.get_token(self):
+                    raise RefusedRequest(InvalidToken(WRONG_TOKEN))
                 raise RefusedRequest(refusal_of(self))
             if not isinstance(self, WebSocketHandler) and not self.check_origin():  # a socket's `get` checks its own
                 raise RefusedRequest(Forbidden("origin_forbidden", "pages of this origin may not call the server"))
-        await super().prepare(**options)
+        await super().admit(**options)
 
     def _public(self) -> bool:
         verb = getattr(self, (self.request.method or "").lower(), None)
         return getattr(verb, "__allow_unauthenticated", False) is True
 
+    def explained(self, error: BaseException | None, status: int) -> tuple[int, str, str]:
+        """Status, code and sentence for whoever asked."""
+        if isinstance(error, RefusedRequest):
+            return status, error.refusal.code, str(error.refusal)
+        said = error.get_message() if isinstance(error, HTTPError) else None
+        return status, _named(status), said or _SAID.get(status, "something failed here; the server's log says what")
+
     def write_error(self, status_code: int, **details: Any) -> None:
-        """Refusals as JSON with their code; other errors as the server writes them."""
+        """Every error as JSON, with the headers that belong to it."""
         error = (details.get("exc_info") or (None, None))[1]
-        if not isinstance(error, RefusedRequest):
-            super().write_error(status_code, **details)
-            return
-        refusal = error.refusal
-        challenge = refusal.challenge()
+        status, code, message = self.explained(error, status_code)
+        self.set_status(status)
+        refusal = error.refusal if isinstance(error, RefusedRequest) else None
+        challenge = refusal.challenge() if refusal is not None else None
         if challenge is not None:
             self.set_header("WWW-Authenticate", challenge)
-        if isinstance(refusal, AuthUnavailable):
-            self.set_header("Retry-After", str(refusal.retry_after))
+        retry_after = getattr(refusal or error, "retry_after", None) or (2 if status == 503 else None)
+        if retry_after is not None:
+            self.set_header("Retry-After", str(retry_after))
+        if isinstance(refusal, NoWebSocket):
+            self.set_header("Upgrade", "websocket")
+            self.set_header("Sec-WebSocket-Version", "13")
+        if status == 405:
+            self.set_header("Allow", ", ".join([*verbs_of(type(self)), "OPTIONS"]))
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"message": str(refusal), "reason": self._reason, "code": refusal.code}))
+        self.finish(self.worded(code, message))
+
+    def worded(self, code: str, message: str) -> str:
+        """The body of an error."""
+        return json.dumps({"code": code, "message": message})
 
 
+@stream_request_body
 class FleetHandler(Guarded, APIHandler):
     """A REST handler; mark each verb with `authorized`."""
 
 
+@stream_request_body
 class FleetSocket(Guarded, WebSocketMixin, WebSocketHandler, JupyterHandler):
     """A WebSocket handler; mark its `get` with `authorized`, which is where the connection is decided.
 
     A page's origin is checked however the socket was signed in, and the server closes it when its proof ends.
     """
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Open it.
+
+        Raises:
+            RefusedRequest: nothing that is asked here is a WebSocket.
+        """
+        headers = self.request.headers
+        named = [one.strip().lower() for one in headers.get("Connection", "").split(",")]
+        if not is_websocket(self.request) or "upgrade" not in named or not headers.get("Sec-WebSocket-Key"):
+            raise RefusedRequest(NoWebSocket())
+        if headers.get("Sec-WebSocket-Version") not in ("7", "8", "13"):
+            raise RefusedRequest(NoWebSocket())
+        await super().get(*args, **kwargs)
 
     def skip_check_origin(self) -> bool:
         """Never: a page of another origin is refused even with a good token."""
@@ -103,3 +143,24 @@ class FleetSocket(Guarded, WebSocketMixin, WebSocketHandler, JupyterHandler):
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """`v1.fleet` where it is offered; a bearer token offered beside it is never echoed."""
         return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None
+
+
+_SAID = {
+    403: "this address may not be asked for here, or not like this; ask at the server's own address",
+    405: "this address has no such verb; fleet/openapi.json lists those there are",
+}
+"""Of refusals that the server makes before us, without a word."""
+
+
+def _named(status: int) -> str:
+    names = {400: "bad_request", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed"}
+    return names.get(status, "internal_error" if status >= 500 else "bad_request")
+
+
+def verbs_of(handler: type[RequestHandler]) -> list[str]:
+    """The verbs a class answers; OPTIONS is the server's own, tells only which verbs there are, and stays public."""
+    if issubclass(handler, WebSocketHandler):
+        return ["GET"]
+    unimplemented = RequestHandler._unimplemented_method
+    verbs = (verb for verb in handler.SUPPORTED_METHODS if verb != "OPTIONS")
+    return [verb for verb in verbs if getattr(handler, verb.lower()) is not unimplemented]

@@ -66,6 +66,34 @@ class Forbidden(Refusal):
     """It is known who is asking, and they may not."""
 
 
+class TooLarge(Refusal):
+    """The body is larger than the verb takes; how much that is comes with it."""
+
+    status = 413
+
+    def __init__(self, most: int, announced: int | None = None) -> None:
+        size = "more" if announced is None else f"{announced:,} bytes"
+        super().__init__("too_large", f"a body may have {most:,} bytes here ({spelled(most)}), and this one has {size}")
+
+
+class UnsupportedBody(Refusal):
+    """The body is packed in a way that is not read here."""
+
+    status = 415
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unsupported_body", message)
+
+
+class NoWebSocket(Refusal):
+    """The address is one of a WebSocket, and was asked for as if it were a page."""
+
+    status = 426
+
+    def __init__(self) -> None:
+        super().__init__("upgrade_required", "this address is a WebSocket: open it with a WebSocket client, version 13")
+
+
 class AuthUnavailable(Refusal):
     """Nobody's token can be checked now; the same request may pass later.
 
@@ -78,6 +106,14 @@ class AuthUnavailable(Refusal):
     def __init__(self, message: str, retry_after: int = 5) -> None:
         super().__init__("auth_unavailable", message)
         self.retry_after = retry_after
+
+
+def spelled(size: int) -> str:
+    """A number of bytes in words, such as "64 MiB"."""
+    for unit, one in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= one:
+            return f"{size / one:.3g} {unit}"
+    return f"{size} bytes"
 
 
 def note_refusal(handler: object, refusal: Refusal) -> None:

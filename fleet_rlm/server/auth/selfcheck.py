@@ -9,12 +9,10 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from tornado.routing import Rule
-from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler
 
 from fleet_rlm.core.errors import FleetError
 from fleet_rlm.server.auth.authorizer import permission_of
-from fleet_rlm.server.auth.guard import Guarded
+from fleet_rlm.server.auth.guard import Guarded, verbs_of
 from fleet_rlm.server.auth.permission import Permission
 
 
@@ -39,7 +37,7 @@ def check_routes(routes: Iterable[Any], public: Collection[str] = ()) -> dict[tu
         if not (isinstance(handler, type) and issubclass(handler, Guarded)):
             faults.append(f"{pattern}: {getattr(handler, '__name__', handler)} is neither FleetHandler nor FleetSocket")
             continue
-        for verb in _verbs(handler):
+        for verb in verbs_of(handler):
             method = getattr(handler, verb.lower())
             permission = permission_of(method)
             if permission is None and not (pattern in public and getattr(method, "__allow_unauthenticated", False)):
@@ -56,12 +54,3 @@ def _parts(route: Any) -> tuple[str, object]:
         return (regex.pattern if regex is not None else repr(route.matcher)), route.target
     pattern, handler, *_ = route
     return str(pattern), handler
-
-
-def _verbs(handler: type[RequestHandler]) -> list[str]:
-    """The verbs a class answers; OPTIONS is the server's own, tells only which verbs there are, and stays public."""
-    if issubclass(handler, WebSocketHandler):
-        return ["GET"]
-    unimplemented = RequestHandler._unimplemented_method
-    verbs = (verb for verb in handler.SUPPORTED_METHODS if verb != "OPTIONS")
-    return [verb for verb in verbs if getattr(handler, verb.lower()) is not unimplemented]

@@ -242,7 +242,7 @@ BROWSERS = [
     Row("a browser signs in", "302, signed in", plain_sign_in),
     Row("how the sign-in is kept", "strict, as long as the token", cookie_flags),
     Row("signed in, reads", "200", cookie),
-    Row("signed in, changes without an XSRF token", "403", lambda w: cookie(w, "POST")),
+    Row("signed in, changes without an XSRF token", "403 permission_denied", lambda w: cookie(w, "POST")),
     Row("signed in, changes with it", "200", with_xsrf),
     Row("signed in, changes with it from another origin", ORIGIN, lambda w: with_xsrf(w, Origin=STRANGER)),
     Row("signed in, read by a page of another origin", ORIGIN, lambda w: cookie(w, Origin=STRANGER)),

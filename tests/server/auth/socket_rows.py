@@ -87,7 +87,7 @@ SOCKETS = [
         f"{BAD}; then {BAD}",
         lambda w: with_ticket(w, WATCH, DRIVE),
     ),
-    Row("ticket for no path of ours", "400", misdirected),
+    Row("ticket for no path of ours", "400 bad_request", misdirected),
     Row("guessed tickets", BAD, guessed),
     Row("ticket of a user whose token has ended", BAD, of_ended),
     Row("ticket of somebody who may only read", NO_ROLE, of_reader),
@@ -97,7 +97,7 @@ SOCKETS = [
         lambda w: w.socket(subprotocols=[OWN, BEARER + w.token()], query={"auth_ticket": w.ticket()}),
     ),
     Row("ticket on a REST route", NOTHING, lambda w: w.api(params={"auth_ticket": w.ticket()})),
-    Row("ticket asked for by a browser without an XSRF token", "403", ticket_asked_by_browser),
+    Row("ticket asked for by a browser without an XSRF token", "403 permission_denied", ticket_asked_by_browser),
     Row("sign-in, from our own page", "open", lambda w: w.socket(headers=w.sign_in().header, origin=own_origin(w))),
     Row(
         "sign-in, from a page of another origin", "403", lambda w: w.socket(headers=w.sign_in().header, origin=STRANGER)

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from fleet_rlm.server.base import BODY_BYTES
+from fleet_rlm.server.auth.body import BODY_BYTES
 from fleet_rlm.server.services.audit import NOBODY
 from fleet_rlm.server.services.execution.handlers import TASKS, TOO_MUCH
 from fleet_rlm.server.services.quotas import TENANT, USER
@@ -118,8 +118,8 @@ def test_tokens_are_counted_as_used_and_refused_at_the_gateway(deployed: World, 
 
 def test_what_is_larger_or_more_than_the_caps_is_refused(deployed: World, person: Person) -> None:
     large = person.request("POST", "/fleet/api/v1/runs", content=b"x" * (BODY_BYTES + 1))
-    assert (large.status_code, large.json()["code"]) == (400, "bad_request")
-    assert f"more than {BODY_BYTES:,}" in large.json()["message"]
+    assert (large.status_code, large.json()["code"]) == (413, "too_large")
+    assert "1,048,576 bytes here (1 MiB)" in large.json()["message"]
     with person.socket("ws/execution") as connection:
         for _ in range(TASKS + 1):  # the kernel is about to start, and all but the first wait for it
             connection.send(json.dumps({"type": "message", "content": "What?", "session_id": "caps"}))

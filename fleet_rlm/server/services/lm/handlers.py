@@ -14,9 +14,9 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from fleet_rlm.server import metrics
-from fleet_rlm.server.base import Handler, told
+from fleet_rlm.server.base import Handler
 from fleet_rlm.server.services.lm.grants import BadToken, Grant
+from fleet_rlm.server.services.lm.service import BODY_BYTES
 
 
 class KernelHandler(Handler):
@@ -25,13 +25,13 @@ class KernelHandler(Handler):
     _track_activity = False
     _task: asyncio.Task[Any] | None = None
 
-    async def prepare(self, **_: Any) -> None:
-        """Ask nobody who it is: to the identity provider a kernel's token is a stranger's."""
+    async def admit(self, **_: Any) -> None:
+        """Ask for a kernel's token, and nobody who it is: to the identity provider it is a stranger's."""
         CallContext.set(CallContext.JUPYTER_HANDLER, self)
-        self.request_id = self.request.headers.get("X-Request-Id", "-")[:64]
         self.current_user = self._jupyter_current_user = None
         if not self.check_host():
             raise HTTPError(403)
+        self.grant  # noqa: B018 - raises where there is none
 
     def check_xsrf_cookie(self) -> None:
         """No browser sends the token by itself."""
@@ -40,6 +40,7 @@ class KernelHandler(Handler):
         """No page of any origin is answered."""
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Request-Id", self.request_id)
 
     @property
     def grant(self) -> Grant:
@@ -60,24 +61,23 @@ class KernelHandler(Handler):
         super().on_connection_close()
 
     def write_error(self, status_code: int, **details: Any) -> None:
-        """As OpenAI would write it."""
-        error = (details.get("exc_info") or (None, None))[1]
-        known = told(error) if error is not None else None
-        status, code, message = known or (status_code, "internal_error", "something failed in the gateway")
-        metrics.REFUSALS.labels(code).inc()
-        retry_after = getattr(error, "retry_after", None)
-        if retry_after is not None:
-            self.set_header("Retry-After", str(retry_after))
+        """With the headers that OpenAI's clients look for."""
+        status, code, _ = self.explained((details.get("exc_info") or (None, None))[1], status_code)
         if code == "quota_exceeded":
-            self.set_header("X-Should-Retry", "false")  # as OpenAI's clients read it
-        self.set_status(status)
+            self.set_header("X-Should-Retry", "false")
         if status == 401:
             self.set_header("WWW-Authenticate", "Bearer")
-        self.finish(json.dumps({"error": {"message": message, "type": code, "code": code, "param": None}}))
+        super().write_error(status_code, **details)
+
+    def worded(self, code: str, message: str) -> str:
+        """As OpenAI would write it."""
+        return json.dumps({"error": {"message": message, "type": code, "code": code, "param": None}})
 
 
 class ChatCompletions(KernelHandler):
     """Chat completions, whole or streamed."""
+
+    most_bytes = BODY_BYTES
 
     @allow_unauthenticated
     async def post(self) -> None:
@@ -106,7 +106,6 @@ class ModelsList(KernelHandler):
     @allow_unauthenticated
     async def get(self) -> None:
         """List them."""
-        self.grant  # noqa: B018 - raises where there is none
         names = self.house.gateway.models.known
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "fleet"} for name in names]
         self.finish(json.dumps({"object": "list", "data": listed}))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fleet_rlm.server.auth.authorizer import authorized
+from fleet_rlm.server.auth.refusals import UnsupportedBody
+from fleet_rlm.server.auth.refused import RefusedRequest
 from fleet_rlm.server.base import Handler
 from fleet_rlm.server.sending import send_file
 from fleet_rlm.server.services.sessions.models import PageQuery
 from fleet_rlm.server.services.volumes.models import FileQuery, PreviewQuery, TreeQuery
-from fleet_rlm.server.services.volumes.service import mime_of
+from fleet_rlm.server.services.volumes.service import UPLOAD_BYTES, mime_of
 
 RESOURCE = "fleet.volumes"
 
@@ -37,6 +39,8 @@ class VolumeTree(Handler):
 class VolumeFile(Handler):
     """One file of a volume."""
 
+    most_bytes = UPLOAD_BYTES
+
     @authorized("read", RESOURCE)
     async def get(self) -> None:
         """The beginning of it, as text."""
@@ -46,6 +50,8 @@ class VolumeFile(Handler):
     @authorized("write", RESOURCE)
     async def put(self) -> None:
         """Upload it: the body is the file."""
+        if self.request.headers.get("Content-Type", "").lower().startswith("multipart/"):
+            raise RefusedRequest(UnsupportedBody("send the file itself as the body, not a form with it"))
         asked = self.query(FileQuery)
         self.answer(await self.house.volumes.upload(self.identity, asked.volume, asked.path, self.request.body), 201)
 

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 NODES = 5_000
 UPLOAD_BYTES = 64 << 20
+"""What one upload may have; the handler reads no more."""
 
 
 class Full(ServiceError):
-    """The file does not fit into what the volume may hold, or is larger than one upload may be."""
+    """The file does not fit into what the volume may hold."""
 
     status, code = 413, "quota_exceeded"
 
@@ -87,8 +88,6 @@ class VolumeService:
         """Write a file whole, with the folders above it; one that is there is replaced. Raises Full."""
         from fleet_rlm.sessions.volumes.volume import VolumeFull
 
-        if len(data) > UPLOAD_BYTES:
-            raise Full(f"the file has {len(data):,} bytes, and one upload may have {UPLOAD_BYTES:,}")
         try:
             return _node(await self._volume(identity, volume).awrite(path, data))
         except VolumeFull as full:
