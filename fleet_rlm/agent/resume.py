@@ -28,7 +28,7 @@ from fleet_rlm.agent.work import Ended, Opened, Work
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.budget import Budget
-from fleet_rlm.core.errors import ModelError, UserError
+from fleet_rlm.core.errors import ModelError, QuotaExhausted, UserError
 from fleet_rlm.core.events import Artifact, Event, Limits, RunEnd, RunResume, RunStart, SpanEnd, Usage
 from fleet_rlm.core.journal import Edit, Journal
 from fleet_rlm.core.log import RunLog
@@ -176,8 +176,9 @@ def _go_on(
         if tree.start is None:
             raise UserError(f"{directory} holds no log of a run")
         if edit is None:
-            check_unanswered(tree.end, more=wanted.budget is not None or wanted.timeout is not None)
-            journal.has_more = wanted.budget is not None or wanted.timeout is not None
+            more = wanted.budget is not None or wanted.timeout is not None
+            check_unanswered(tree.end, more=more)
+            journal.has_more = more or _was_quota(tree.end)
         if tree.start.session is not None and around.workspace is None:
             raise UserError(
                 f"run {log.run} is a turn of session {tree.start.session}; go on with it there: "
@@ -217,8 +218,13 @@ def check_unanswered(end: RunEnd | None, *, more: bool) -> None:
     """Raise UserError for a run that has its answer, or that used up a limit and is not given `more`."""
     if end is not None and end.status == "ok":
         raise UserError("the run has its answer; run.branch(span, ...) tries something else from any point of it")
-    if end is not None and end.status == "exhausted" and not more:
+    if end is not None and end.status == "exhausted" and not more and not _was_quota(end):
         raise UserError("the run used up a limit; give it more: run.resume(budget=N), or timeout=SECONDS")
+
+
+def _was_quota(end: RunEnd | None) -> bool:
+    """Whether it ended for a quota: that renews by itself, and where it has not, the next call is told so."""
+    return end is not None and end.error_type == QuotaExhausted.__name__
 
 
 def _asked(

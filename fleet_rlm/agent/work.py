@@ -82,7 +82,7 @@ class Work:
 
     def begin(self) -> Run:
         """Bind the work to its run and let it go on in the background."""
-        self.run.attach(submit(self.supervise()), lambda: submit(self.cancel()), self.limit)
+        self.run.attach(submit(self.supervise()), lambda: submit(self.cancel()), self.limit, self.scope.ledger.close)
         return self.run
 
     async def supervise(self) -> None:

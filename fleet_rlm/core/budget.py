@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from fleet_rlm.core.errors import BudgetExhausted, UserError
+from fleet_rlm.core.errors import BudgetExhausted, QuotaExhausted, UserError
 from fleet_rlm.core.events import Limits, Usage
 from fleet_rlm.core.journal import Spent
 from fleet_rlm.core.log import current_span
@@ -98,6 +98,7 @@ class Ledger:
         self._usage = Usage(llm_calls=0, tokens_in=0, tokens_out=0, tokens_cached=0, cost_usd=0.0)
         self._children = 0
         self._caps: dict[str, int] = {}  # span id to the calls that may still be made below it
+        self._closed: str | None = None
 
     def admit(self, purpose: Purpose, calls: int = 1) -> None:
         """Reserve model calls, or refuse them all.
@@ -217,6 +218,11 @@ class Ledger:
         with self._lock:
             self._caps[span] = calls
 
+    def close(self, why: str) -> None:
+        """Admit no model call any more, not even a finishing one; whoever asks for one is told why."""
+        with self._lock:
+            self._closed = why
+
     @property
     def seconds_left(self) -> float | None:
         """Wall time until the run is cut off."""
@@ -262,6 +268,8 @@ class Ledger:
 
     def _refusal(self, calls: int, finishing: bool, own: int = 0) -> BudgetExhausted | None:
         budget = self.budget
+        if self._closed is not None:
+            return QuotaExhausted(self._closed)
         if budget.calls is not None:
             free = budget.calls - self._calls - self._reserved - (self._held - own)
             if calls > free:

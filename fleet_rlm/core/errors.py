@@ -35,6 +35,13 @@ class BudgetExhausted(FleetError):
         self.limit = limit
 
 
+class QuotaExhausted(BudgetExhausted):
+    """What the user or their organisation may use is used up; the run goes on from its log when it is renewed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("quota", f"budget: {message}")
+
+
 class RunFailed(FleetError):
     """A run ended by a fault nobody foresaw; the message holds its type and text, the cause the rest."""
 

@@ -76,15 +76,17 @@ class Run:
         self._future: concurrent.futures.Future[Any] | None = None
         self._stop: Callable[[], object] = lambda: None
         self._limit: Callable[..., object] = _nothing_to_limit
+        self._spend_out: Callable[[str], object] = lambda why: None
 
     def attach(
         self,
         future: concurrent.futures.Future[Any],
         stop: Callable[[], object],
         limit: Callable[..., object] = _nothing_to_limit,
+        spend_out: Callable[[str], object] = lambda why: None,
     ) -> None:
         """Bind the work behind this run; called once by whoever starts it."""
-        self._future, self._stop, self._limit = future, stop, limit
+        self._future, self._stop, self._limit, self._spend_out = future, stop, limit, spend_out
 
     @property
     def task(self) -> str:
@@ -172,6 +174,10 @@ class Run:
         if self.status != "running":
             raise UserError(f"run {self.id} has ended ({self.status}); its budget cannot change any more")
         self._limit(span, **limits)
+
+    def spend_out(self, why: str) -> None:
+        """Let it make no model call any more: it ends as "exhausted", with `why`, and can be resumed."""
+        self._spend_out(why)
 
     def resume(self, **changes: Any) -> Run:
         """Go on with a run that has no answer: after a fault, a stop, a limit, or the death of its process.

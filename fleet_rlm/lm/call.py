@@ -29,6 +29,10 @@ _unpriced: set[tuple[str, str]] = set()
 """Provider and model of which dspy's price list has no entry."""
 
 
+SPENT = ("quota_exceeded", "budget_exhausted")
+"""With these codes the server's gateway refuses a call that it must not pass on; a pause does not mend that."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a model said: dspy's outputs, and usage and price as far as they are known."""
@@ -56,6 +60,11 @@ async def call(lm: dspy.BaseLM, prompt: str | None, messages: Any, options: dict
     if not one.history:
         return Reply(outputs)
     return Reply(outputs, one.history[-1].get("usage"), one.history[-1].get("cost"))
+
+
+def is_spent(error: BaseException) -> bool:
+    """Whether the gateway refused the call because what may be used is used up."""
+    return getattr(error, "provider_code", None) in SPENT
 
 
 def _plain(lm: dspy.BaseLM) -> bool:
@@ -93,7 +102,7 @@ async def _with_retries(lm: dspy.LM, engine: Any, request: Any, provider: str | 
             with error_boundary(lm.model, provider=provider, unexpected=True):
                 return await _completed(engine, request)
         except Exception as error:
-            if attempt >= lm.num_retries or not dspy.utils.exceptions.is_retryable_lm_error(error):
+            if is_spent(error) or attempt >= lm.num_retries or not dspy.utils.exceptions.is_retryable_lm_error(error):
                 raise
             await asyncio.sleep(execution._delay(error, attempt))
             attempt += 1

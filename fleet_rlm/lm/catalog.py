@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 _FILE = "clients/model_metadata/snapshot.json.gz"
 """Inside the dspy package; pinned by `tests/lm/test_catalog.py`."""
@@ -24,12 +25,31 @@ _DATED = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}|-\d{4}(-|$)|preview|latest|audio|r
 
 
 @dataclass(frozen=True)
+class Price:
+    """US dollars for a token that is read, for one that the provider had read before, and for one that is written."""
+
+    read: float
+    cached: float
+    written: float
+
+    def of(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> float:
+        """What a call costs; the cached tokens are among those that are read."""
+        cached = min(tokens_cached, tokens_in)
+        return (tokens_in - cached) * self.read + cached * self.cached + tokens_out * self.written
+
+
+@dataclass(frozen=True)
 class Model:
-    """One chat model: `window` is the longest prompt in tokens, None where it is not known; `priced` says it is."""
+    """One chat model: `window` is the longest prompt in tokens, None where it is not known."""
 
     provider: str
     window: int | None
-    priced: bool = False
+    price: Price | None = None
+
+    @property
+    def priced(self) -> bool:
+        """Whether its price is known."""
+        return self.price is not None
 
 
 @functools.cache
@@ -47,9 +67,16 @@ def chat_models() -> dict[str, Model]:
         name = key if "/" in key else f"{provider}/{key}"
         if name not in found or "/" in key:  # where both spellings are listed, the full one is the more specific
             window = entry.get("max_input_tokens")
-            priced = entry.get("input_cost_per_token") is not None
-            found[name] = Model(provider, window if isinstance(window, int) else None, priced)
+            found[name] = Model(provider, window if isinstance(window, int) else None, _price(entry))
     return found
+
+
+def _price(entry: dict[str, Any]) -> Price | None:
+    read, written = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    if read is None:
+        return None
+    cached = entry.get("cache_read_input_token_cost")
+    return Price(float(read), float(read if cached is None else cached), float(written or 0))
 
 
 def providers() -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fleet_rlm.core.errors import ModelError
+from fleet_rlm.core.errors import ModelError, QuotaExhausted
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.lm.catalog import close_models
 from fleet_rlm.lm.providers import KEYS
@@ -28,6 +28,12 @@ def explain(error: Exception, name: str, secrets: Iterable[str] = ()) -> ModelEr
     explained = ModelError(Redactor(secrets).text(_sentence(error, name)))
     explained.__cause__ = error
     return explained
+
+
+def spent(error: Exception) -> QuotaExhausted:
+    """The error to raise for a call that the server's gateway refused for a quota or a budget, in its words."""
+    said = _said(error).removesuffix(f" ({getattr(error, 'provider_code', None)})")
+    return QuotaExhausted(said)
 
 
 def _sentence(error: Exception, name: str) -> str:

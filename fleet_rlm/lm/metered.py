@@ -21,8 +21,8 @@ from fleet_rlm.core.events import Usage
 from fleet_rlm.core.journal import TOO_LONG, Record, digest
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import encodable
-from fleet_rlm.lm.call import Reply, call
-from fleet_rlm.lm.explain import explain
+from fleet_rlm.lm.call import Reply, call, is_spent
+from fleet_rlm.lm.explain import explain, spent
 
 Ask = Callable[[dspy.BaseLM, str | None, Any, dict[str, Any]], Awaitable[Reply]]
 """Model, prompt, messages and options to a reply."""
@@ -111,6 +111,9 @@ class MeteredLM(dspy.BaseLM):
                 except dspy.ContextWindowExceededError:
                     raise
                 except Exception as error:
+                    if is_spent(error):
+                        usage = None  # it was not passed on
+                        raise spent(error) from error
                     raise explain(error, self.model, secrets=self._secrets) from error
                 finally:
                     span.usage = usage

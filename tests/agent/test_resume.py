@@ -24,7 +24,7 @@ from fleet_rlm.core.errors import FleetError, ModelError, RunStopped
 from fleet_rlm.core.log import MAX_VALUE
 from tests.agent.legs import Walkers
 from tests.twins.lm_server import LMServer
-from tests.twins.replies import Gate, Reply, refused_key, server_error, too_long
+from tests.twins.replies import Gate, Reply, budget_used_up, quota_used_up, refused_key, server_error, too_long
 from tests.twins.running import BIG, FIND, SUBMIT, kinds, model
 from tests.twins.scripts import Prompt, answer, react_step, rlm_action
 
@@ -120,6 +120,23 @@ def test_an_exhausted_run_goes_on_from_where_its_budget_ended_it() -> None:
     assert len([text for text in texts if text.startswith("question")]) == len(
         set(texts) & {f"question {step}.{i}" for step in range(2) for i in range(4)}
     )
+
+
+@pytest.mark.parametrize("refusal", [quota_used_up(), budget_used_up()], ids=["quota", "grant"])
+def test_a_run_that_the_gateway_refused_a_call_is_budget_stopped_at_once_and_goes_on_when_it_may(
+    refusal: Reply, fleet_home: Path
+) -> None:
+    replies = iter(cells(FIND))
+    with model(rlm_action=lambda prompt: next(replies, refusal), rlm_extract=refusal) as (server, lm):
+        run = failed(lm)
+        assert (run.status, run.error) == ("exhausted", f"budget: {refusal.error['message']}")
+        assert server.calls == 3  # the cell, the refusal, and the finish, which is refused too; nothing is tried again
+        assert run.usage.llm_calls == run.budget.spent.calls == 1
+        replies = iter(cells(SUBMIT))
+        again = run.resume().wait()
+        assert (again.answer, again.status, server.calls) == ("7481", "ok", 4)
+    assert again.usage.llm_calls == 2
+    assert is_whole(again, fleet_home)
 
 
 def test_what_was_spent_before_counts_towards_the_new_budget() -> None:

@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fleet_rlm.core.budget import SOFT, Budget, Ledger, Purpose
-from fleet_rlm.core.errors import BudgetExhausted, UserError
+from fleet_rlm.core.errors import BudgetExhausted, QuotaExhausted, UserError
 from fleet_rlm.core.events import Limits, Usage
 
 
 def used(tokens_in: int = 100, tokens_out: int = 10, cost_usd: float | None = 0.01) -> Usage:
     return Usage(llm_calls=1, tokens_in=tokens_in, tokens_out=tokens_out, tokens_cached=0, cost_usd=cost_usd)
 
+
+PURPOSES: tuple[Purpose, ...] = ("step", "query", "finish")
 
 FAILED = Usage(llm_calls=1)
 """What a call used that failed or was cancelled: nobody knows."""
@@ -150,6 +152,19 @@ def test_what_a_loop_held_and_did_not_need_is_free_again() -> None:
     with ledger.hold():
         refusal(ledger)
     ledger.admit("query")
+
+
+def test_a_ledger_that_is_closed_refuses_even_the_finish_that_a_loop_held() -> None:
+    ledger = Ledger(Budget(calls=10))
+    with ledger.hold():
+        ledger.admit("step")
+        ledger.close("you may use 5 tokens a day")
+        ledger.settle(used())  # what was under way is booked
+        for purpose in PURPOSES:
+            with pytest.raises(QuotaExhausted, match=r"^budget: you may use 5 tokens a day$"):
+                ledger.admit(purpose)
+        assert ledger.nearly_spent() == "budget: you may use 5 tokens a day"
+    assert ledger.spent().calls == 1
 
 
 def test_a_loop_that_could_not_finish_does_not_begin() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from dspy.clients.model_metadata import model_info
 
 from fleet_rlm.lm.catalog import chat_models, close, close_models, plain_names, providers
@@ -23,6 +24,15 @@ def test_reading_it_loads_neither_dspy_nor_litellm() -> None:
     program = "import sys; from fleet_rlm.lm.catalog import chat_models; assert chat_models(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"dspy", "litellm", "socket"} & set(loaded)
+
+
+def test_a_price_is_dspys_and_cached_tokens_are_cheaper() -> None:
+    price, dspys = chat_models()["openai/gpt-4.1"].price, model_info("openai", "gpt-4.1")
+    assert price is not None
+    assert (price.read, price.written) == (dspys["input_cost_per_token"], dspys["output_cost_per_token"])
+    assert price.of(1_000, 100) == pytest.approx(1_000 * price.read + 100 * price.written)
+    assert price.of(1_000, 0, 1_000) == pytest.approx(1_000 * dspys["cache_read_input_token_cost"])
+    assert price.of(1_000, 0, 2_000) == price.of(1_000, 0, 1_000)
 
 
 def test_only_chat_models_are_listed() -> None:

@@ -104,6 +104,18 @@ def out_of_credit() -> Reply:
     return _error(429, message, "insufficient_quota", "insufficient_quota")
 
 
+def quota_used_up() -> Reply:
+    """429 of our own gateway for a quota, with the seconds until it renews."""
+    message = "you may use 50,000 tokens a day, and that is used up; it renews at 00:00 UTC"
+    return _error(429, message, "quota_exceeded", "quota_exceeded", {"retry-after": "40000"})
+
+
+def budget_used_up() -> Reply:
+    """403 of our own gateway for the budget of a run."""
+    message = "the run has made all the model calls it may; give it a larger budget"
+    return _error(403, message, "budget_exhausted", "budget_exhausted")
+
+
 def too_long(limit: int, asked: int) -> Reply:
     """400 of a prompt longer than the context window, in tokens."""
     message = (
