@@ -1,16 +1,16 @@
 """Copy the files a cell left under ./artifacts out of the code's reach, hashing on the way.
 
-The guest only hints which files changed. Each is opened component by component without following symbolic links, must
-be a regular file, and is read from that one descriptor, so nothing outside the directory can be smuggled into a run.
+The guest only hints which files changed. Each is opened by `core.inside`, over no link, must be a regular file, and is
+read from that one descriptor, so nothing outside the directory can be smuggled into a run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from pathlib import Path, PurePosixPath
 
+from fleet_rlm.core import inside
 from fleet_rlm.sandbox.base import SandboxFile
 
 MAX_FILES = 200  # per cell
@@ -29,25 +29,13 @@ def collect(base: Path, source: tuple[str, ...], names: list[str], keep: Path) -
         if not parts or ".." in parts or parts[0] == "/":
             continue
         try:
-            fd = _opened(base, (*source, *parts))
+            fd = inside.opened(base, (*source, *parts))
         except OSError:
             continue
         with open(fd, "rb", buffering=0) as file:
-            if stat.S_ISREG(os.fstat(fd).st_mode) and os.fstat(fd).st_size <= MAX_BYTES:
+            if os.fstat(fd).st_size <= MAX_BYTES:
                 found.append(_copied(file.fileno(), name, keep))
     return found
-
-
-def _opened(base: Path, parts: tuple[str, ...]) -> int:
-    folder = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        for part in parts[:-1]:
-            inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    finally:
-        os.close(folder)
 
 
 def _copied(fd: int, name: str, keep: Path) -> SandboxFile:

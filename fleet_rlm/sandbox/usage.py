@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from fleet_rlm.core import inside
 from fleet_rlm.sandbox.template import child_pids
 
 PAGE = mmap.PAGESIZE
@@ -48,17 +49,10 @@ def disk_bytes(root: Path, parts: tuple[str, ...]) -> int:
     """Room taken by the files below `root`/`parts`..., following no link; unreadable folders count nothing."""
     total = 0
     try:
-        folder = os.open(root, os.O_PATH | os.O_DIRECTORY)
-        try:
-            for part in parts:
-                inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-                os.close(folder)
-                folder = inner
+        with inside.folder(root, parts) as folder:
             for _, _, names, fd in os.fwalk(".", dir_fd=folder):
                 for name in names:
                     total += max(BLOCK, 512 * os.stat(name, dir_fd=fd, follow_symlinks=False).st_blocks)
-        finally:
-            os.close(folder)
     except (OSError, RecursionError):  # the code moves its folders about: the next look will tell
         return total
     return total

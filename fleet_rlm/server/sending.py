@@ -19,9 +19,8 @@ _MIME = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}/[a-z0-9][a-z0-9.+-]{0,60}")
 async def send_file(handler: Handler, file: BinaryIO, name: str, mime: str) -> None:
     """Answer with a file and close it; nothing of it is kept in memory, or in the browser's cache."""
     kind = mime if _MIME.fullmatch(mime) else OCTETS
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100] or "file"
     handler.set_header("Content-Type", kind)
-    handler.set_header("Content-Disposition", f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}")
+    handler.set_header("Content-Disposition", disposition(name))
     handler.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
     handler.set_header("X-Content-Type-Options", "nosniff")
     handler.set_header("Cache-Control", "private, no-store")
@@ -34,3 +33,9 @@ async def send_file(handler: Handler, file: BinaryIO, name: str, mime: str) -> N
     finally:
         file.close()
     handler.finish(set_content_type=kind)
+
+
+def disposition(name: str) -> str:
+    """A Content-Disposition that saves under this name, whatever is in it (RFC 6266, and RFC 5987 for its letters)."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100] or "file"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name or plain, safe='', errors='replace')}"

@@ -1,7 +1,7 @@
 """A volume in a directory of this machine.
 
-Paths are walked one folder at a time from an open directory, and a link on the way is refused by the system itself:
-nothing that is put into a volume can lead out of it, not even while it is used.
+Paths are walked by `core.inside`, which follows no link: nothing that is put into a volume can lead out of it, not even
+while it is used.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
+from fleet_rlm.core import inside
 from fleet_rlm.sessions.volumes.volume import (
+    DEPTH,
     PREVIEW_BYTES,
     ROOTS,
     Entry,
@@ -28,7 +31,6 @@ from fleet_rlm.sessions.volumes.volume import (
     checked,
 )
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 
 
@@ -83,7 +85,7 @@ class LocalVolume(Volume):
                 return sorted(_entries(fd, "/".join(parts)), key=lambda entry: entry.path)
         found: list[Entry] = []
         for root in (parts or ROOTS) if self.directory.is_dir() else ():  # made when something is first written
-            with contextlib.suppress(FileNotFoundError), self._folder((root,)) as fd:
+            with self._told(root), contextlib.suppress(FileNotFoundError), self._folder((root,)) as fd:
                 found += _entries(fd, root)
         return sorted(found, key=lambda entry: entry.path)
 
@@ -104,7 +106,8 @@ class LocalVolume(Volume):
         if not folders:
             raise VolumeError(f"{path!r} names no file; write it as memory/notes.md")
         with self._told(path), contextlib.ExitStack() as open_now:
-            fd = open_now.enter_context(self._folder(tuple(folders), make=True))
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = open_now.enter_context(inside.folder(self.directory, folders, make=True))
             if isinstance(data, Path):
                 if not data.is_file():
                     raise VolumeError(f"{data} is no file to upload")
@@ -182,35 +185,17 @@ class LocalVolume(Volume):
                 "not needed"
             )
 
-    @contextlib.contextmanager
-    def _folder(self, parts: tuple[str, ...], *, make: bool = False) -> Iterator[int]:
-        """The descriptor of a folder, reached without following a link."""
-        if make:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in parts:
-                if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, 0o700, dir_fd=fd)
-                below = os.open(part, _DIRECTORY, dir_fd=fd)
-                os.close(fd)
-                fd = below
-            yield fd
-        finally:
-            os.close(fd)
+    def _folder(self, parts: tuple[str, ...]) -> AbstractContextManager[int]:
+        """The descriptor of a folder."""
+        return inside.folder(self.directory, parts)
 
     @contextlib.contextmanager
     def _file(self, path: str) -> Iterator[int]:
-        *folders, name = checked(path) or ("",)
-        if not folders:
+        parts = checked(path)
+        if len(parts) < 2:
             raise VolumeError(f"{path or 'the volume'} is a folder, not a file")
-        with self._folder(tuple(folders)) as folder:
-            # Not blocking, or a pipe put here by somebody would hold us.
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+        fd = inside.opened(self.directory, parts)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise VolumeError(f"{path} is not a file")
             yield fd
         finally:
             os.close(fd)
@@ -231,22 +216,39 @@ class LocalVolume(Volume):
 
 
 def _entries(fd: int, path: str) -> Iterator[Entry]:
-    """What is below an open folder; links and special files are left out, unfinished files too."""
+    """What is below an open folder, but for links, special and unfinished files, and what goes meanwhile."""
     with os.scandir(fd) as found:
         entries = [entry for entry in found if not entry.name.startswith(".partial-")]
     for entry in entries:
-        told, below = entry.stat(follow_symlinks=False), f"{path}/{entry.name}"
-        if stat.S_ISREG(told.st_mode):
-            yield Entry(below, False, told.st_size, 1, told.st_mtime)
-        elif stat.S_ISDIR(told.st_mode):
-            inner = os.open(entry.name, _DIRECTORY, dir_fd=fd)
-            try:
-                held = list(_entries(inner, below))
-            finally:
-                os.close(inner)
-            files = [one for one in held if not one.is_folder]
-            yield Entry(below, True, sum(one.bytes for one in files), len(files), told.st_mtime)
-            yield from held
+        with _unless_gone():
+            told, below = entry.stat(follow_symlinks=False), f"{path}/{entry.name}"
+            if stat.S_ISREG(told.st_mode):
+                yield Entry(below, False, told.st_size, 1, told.st_mtime)
+            elif stat.S_ISDIR(told.st_mode):
+                held = _held(fd, entry.name, below)
+                files = [one for one in held if not one.is_folder]
+                yield Entry(below, True, sum(one.bytes for one in files), len(files), told.st_mtime)
+                yield from held
+
+
+def _held(fd: int, name: str, path: str) -> list[Entry]:
+    if path.count("/") >= DEPTH - 1:  # made by no verb of ours
+        return []
+    inner = os.open(name, inside.LISTED, dir_fd=fd)
+    try:
+        return list(_entries(inner, path))
+    finally:
+        os.close(inner)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Go on where something was deleted, or became a link, since it was seen."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+            raise
 
 
 def _size(fd: int, name: str) -> int | None:

@@ -7,6 +7,7 @@ without `..`; links are followed by nobody.
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ ROOTS = ("memory", "artifacts", "buffers")
 """Folders of a volume that have verbs; `meta` has none."""
 
 PREVIEW_BYTES = 4_000
+DEPTH = 64
+"""Parts a path may have."""
+
+_UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of characters that no name has: controls, halves of a pair, and line ends of other alphabets."""
 
 
 class VolumeError(UserError, SessionError):
@@ -155,15 +161,21 @@ def checked(path: str, *, roots: Iterable[str] = ROOTS) -> tuple[str, ...]:
     """The parts of a path that stays inside its root.
 
     Raises:
-        VolumeError: it is absolute, has `..` or NUL in it, or does not begin with a root.
+        VolumeError: it is absolute or too long, has `..` or a line end in it, or does not begin with a root.
     """
-    if "\0" in path or "\\" in path or posixpath.isabs(path):
+    if len(path) > 2_000:
+        raise VolumeError(f"the path {path[:80]!r}... is too long")
+    if any(unicodedata.category(char) in _UNPRINTED for char in path):
+        raise VolumeError(f"{path!r} holds a line end or another control character; leave it out of the name")
+    if "\\" in path or posixpath.isabs(path):
         raise VolumeError(f"{path!r} is no path of a volume; write it as memory/notes.md")
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if ".." in parts:
         raise VolumeError(f"{path!r} leads out of its folder; a path of a volume has no '..'")
     if parts and parts[0] not in roots:
         raise VolumeError(f"a path of a volume begins with {', '.join(f'{root}/' for root in roots)}, not {path!r}")
-    if any(len(part.encode()) > 255 for part in parts) or len(path) > 2_000:
+    if any(len(part.encode()) > 255 for part in parts):
         raise VolumeError(f"the path {path[:80]!r}... is too long")
+    if len(parts) > DEPTH:
+        raise VolumeError(f"the path {path[:80]!r}... leads through too many folders: a path has {DEPTH} parts at most")
     return parts

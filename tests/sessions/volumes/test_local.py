@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 from fleet_rlm.core.loop import run_sync
 from fleet_rlm.sessions.volumes import LocalVolume, Quota, VolumeError, VolumeFull
-from fleet_rlm.sessions.volumes.volume import Texts
+from fleet_rlm.sessions.volumes.volume import DEPTH, Texts
+from tests.twins.swapper import swapped
 
 
 @pytest.fixture
@@ -90,6 +92,46 @@ def test_links_lead_nowhere(volume: LocalVolume, tmp_path: Path, target: str) ->
     assert [entry.path for entry in volume.tree()] == ["memory/file", "memory/real.md"]
     volume.delete("memory/link")
     assert (tmp_path / "outside" / "hostname").read_text() == "canary"
+
+
+@pytest.mark.parametrize("char", ["\r\n", "\n", "\0", "\x1b", "\x7f", "\x85", "\u2028", "\ud800"])
+def test_no_name_holds_a_line_end_or_another_control_character(volume: LocalVolume, char: str) -> None:
+    for verb in (volume.read, volume.delete, lambda name: volume.write(name, "x")):
+        with pytest.raises(VolumeError, match=r"holds a line end or another control character; leave it out"):
+            verb(f"memory/a{char}b")
+    assert volume.tree() == []
+
+
+def test_letters_of_all_alphabets_are_names(volume: LocalVolume) -> None:
+    volume.write("memory/Größe 日本 👩\u200d👧.md", "x")
+    assert volume.read("memory/Größe 日本 👩\u200d👧.md") == b"x"
+
+
+def test_folders_have_an_end_and_what_is_deeper_harms_nobody(volume: LocalVolume) -> None:
+    volume.write("memory/" + "a/" * (DEPTH - 2) + "x", "x")
+    with pytest.raises(VolumeError, match=f"{DEPTH} parts at most"):
+        volume.write("memory/" + "a/" * (DEPTH - 1) + "x", "x")
+    place = os.open(volume.directory / "memory", os.O_RDONLY)
+    for _ in range(1_200):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir("a", dir_fd=place)
+        below = os.open("a", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    assert len(volume.tree()) == DEPTH
+    subprocess.run(["rm", "-rf", volume.directory], check=True)
+
+
+def test_a_volume_is_listed_while_a_folder_becomes_a_link_and_back(volume: LocalVolume, tmp_path: Path) -> None:
+    volume.write("memory/a/b", "x")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("x")
+    seen = set()
+    with swapped(volume.directory / "memory" / "a", tmp_path / "outside"):
+        for _ in range(300):
+            seen |= {entry.path for entry in volume.tree()}
+    assert {"memory/a", "memory/a/b"} <= seen <= {"memory/a", "memory/a/b", "memory/a-link", "memory/a-link/b"}
 
 
 def test_a_pipe_in_a_volume_holds_nobody_up(volume: LocalVolume) -> None:

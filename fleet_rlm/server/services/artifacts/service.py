@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from fleet_rlm.core import inside
 from fleet_rlm.server.services.artifacts.models import Artifact
 from fleet_rlm.server.services.errors import NotFound
 from fleet_rlm.server.services.owner import Owner
@@ -43,17 +45,20 @@ class ArtifactService:
             NotFound: there is none for this identity, or its file is gone.
         """
         row = await (await self._scope(identity)).artifacts.aget(run, artifact)
-        place = Owner.of(identity).home(self._base) / "runs" / row.run_id
-        return _told(row), await asyncio.to_thread(_opened, place, Path(row.path), artifact)
+        runs = Owner.of(identity).home(self._base) / "runs"
+        return _told(row), await asyncio.to_thread(file_of, runs, row.run_id, Path(row.path), artifact)
 
 
-def _opened(place: Path, path: Path, artifact: str) -> BinaryIO:
-    """The file, if it lies below the run's own place: a log says where, and logs can be written by a kernel."""
-    if path.resolve().is_relative_to(place.resolve()):
-        try:
-            return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
-        except OSError:  # deleted, or no file
-            pass
+def file_of(runs: Path, run: str, path: Path, artifact: str) -> BinaryIO:
+    """The file, if it lies in the run's own place: a log says where, and logs can be written by a kernel.
+
+    Raises:
+        NotFound: it does not, or is gone.
+    """
+    for base in (runs, runs.resolve()):  # a kernel may know its home by another name
+        if path.is_relative_to(base / run):
+            with contextlib.suppress(OSError):  # deleted, a link, or no file
+                return os.fdopen(inside.opened(base, path.relative_to(base).parts), "rb")
     raise NotFound("file of the artifact", artifact)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fleet_rlm.server.services.artifacts.service import file_of
+from fleet_rlm.server.services.errors import NotFound
 from tests.server.serving import Serving
+from tests.twins.swapper import swapped
 
 ADA = {"X-Fleet-Debug-Tenant": "acme", "X-Fleet-Debug-User": "ada"}
 
@@ -51,3 +55,33 @@ def test_a_link_in_the_place_of_a_file_leads_nowhere(server: Serving, artifact: 
             path.unlink()
     finally:
         shutil.move(aside, path)
+
+
+def test_no_file_outside_is_opened_while_a_folder_becomes_a_link_and_back(tmp_path: Path) -> None:
+    for place, text in (("runs/r1/artifacts", b"mine"), ("outside", b"secret")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "a1-x").write_bytes(text)
+    folder = tmp_path / "runs" / "r1" / "artifacts"
+    sent, refused = 0, 0
+    with swapped(folder, tmp_path / "outside"):
+        for _ in range(3_000):
+            try:
+                with file_of(tmp_path / "runs", "r1", folder / "a1-x", "a1") as file:
+                    assert file.read() == b"mine"
+                sent += 1
+            except NotFound:
+                refused += 1
+    assert sent > 0
+    assert refused > 0
+
+
+def test_a_log_that_names_a_file_of_another_run_is_not_believed(tmp_path: Path) -> None:
+    for run in ("r1", "r2"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "x").write_bytes(run.encode())
+    (tmp_path / "linked").symlink_to(tmp_path / "runs")
+    with file_of(tmp_path / "linked", "r1", tmp_path / "runs" / "r1" / "x", "a1") as file:
+        assert file.read() == b"r1"
+    for path in (tmp_path / "runs" / "r2" / "x", tmp_path / "runs" / "r1" / ".." / "r2" / "x"):
+        with pytest.raises(NotFound):
+            file_of(tmp_path / "runs", "r1", path, "a1")
