@@ -145,18 +145,17 @@ class RunLog:
     def emit(self, event: Event) -> Event:
         """Accept one event; returns it as written: numbered, stamped, redacted.
 
-        What the journal holds already is not written a second time, and is returned as it was given.
+        What the journal holds already is not written a second time.
         """
         with self._lock:
-            event = self._redactor.clean(event)
-            if self.journal is not None and self._was_written(event):
+            event, line = self._redactor.written(self._numbered(msgspec.structs.replace(event)))
+            if self.journal is not None and (rebuilt_span() is not None or self.journal.was_told(event)):
                 return event
-            event = self._bounded(event)
-            event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000
-            if event.span is None and (here := CURRENT.get()) is not None and here.log is self:
-                event.span = here.id
+            if len(line) > MAX_VALUE:
+                event = self._numbered(self._bounded(event))  # again: its artifacts went before it
+                line = encode(event)
             self._events.append(event)
-            fault = self._write(event)
+            fault = self._write(line)
             for subscriber in tuple(self._subscribers):
                 try:
                     subscriber(event)
@@ -167,11 +166,12 @@ class RunLog:
                 self._lose_spool(fault)
             return event
 
-    def _was_written(self, event: Event) -> bool:
-        here = CURRENT.get()
-        if event.span is None and here is not None and here.log is self:
-            event.span = here.id
-        return rebuilt_span() is not None or (self.journal is not None and self.journal.was_told(event))
+    def _numbered(self, event: Event) -> Event:
+        """The event in its place: in this run, after what was written, at this time, in the current span."""
+        event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000
+        if event.span is None:
+            event.span = self._here()
+        return event
 
     def recorded(self, type: SpanType, name: str = "", key: str | None = None) -> Record | None:
         """What the journal holds of this work, below the current span; whoever gets it must use it, once.
@@ -196,10 +196,10 @@ class RunLog:
         here = CURRENT.get()
         return here.id if here is not None and here.log is self else None
 
-    def _write(self, event: Event) -> OSError | None:
+    def _write(self, line: bytes) -> OSError | None:
         if self._spool is not None:
             try:
-                self._spool.write(encode(event))
+                self._spool.write(line)
             except OSError as error:
                 return error
         return None

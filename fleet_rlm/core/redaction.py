@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from fleet_rlm.core.credentials import SUSPECT, UNFINISHED, holds_secret, is_secret_name, linear, redacted
-from fleet_rlm.core.events import Delta, Event, SpanEnd, encode
+from fleet_rlm.core.events import BudgetChange, Delta, Event, SpanEnd, encode
 from fleet_rlm.core.spellings import spellings
 
 REDACTED = "[redacted]"
@@ -110,22 +110,30 @@ class Redactor:
         return REDACTED
 
     def clean(self, event: Event) -> Event:
-        """A copy of the event that is safe to show.
+        """A copy of the event that is safe to show; of a stream, see `written`."""
+        return self.written(msgspec.structs.replace(event))[0]
+
+    def written(self, event: Event) -> tuple[Event, bytes]:
+        """The event, or a copy that is safe to show, and the line it is written as.
 
         Of a stream (stdout, stderr), an end that may be the beginning of a secret waits for what follows. What still
         waits when the span ends is left out of the stream; the span's output has it.
         """
         if isinstance(event, Delta) and event.channel in ("stdout", "stderr"):
-            return msgspec.structs.replace(event, text=self._streamed((event.span, event.channel), event.text))
+            event = msgspec.structs.replace(event, text=self._streamed((event.span, event.channel), event.text))
+            return event, encode(event)
         if isinstance(event, SpanEnd) and self._waiting:
             for channel in ("stdout", "stderr"):
                 self._waiting.pop((event.span, channel), None)
         # Nearly every event is clean, and one look at its line tells; walking its fields takes many times as long.
         try:
-            suspect = _patterns(self._known)[0].search(encode(event)) is not None
+            line = encode(event)
+            if isinstance(event, BudgetChange) or _patterns(self._known)[0].search(line) is None:  # that holds numbers
+                return event, line
         except UnicodeEncodeError:  # a lone surrogate
-            suspect = True
-        return self.value(event) if suspect else msgspec.structs.replace(event)
+            pass
+        event = msgspec.structs.replace(self.value(event), run=event.run)
+        return event, encode(event)
 
     def _streamed(self, stream: tuple[str | None, str], text: str) -> str:
         text = self._waiting.pop(stream, "") + encodable(text)

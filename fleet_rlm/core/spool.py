@@ -59,9 +59,9 @@ class Spool:
 
     def write(self, line: bytes) -> None:
         """Append one line and its end, whole."""
-        rest = memoryview(line + b"\n")
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        rest = line + b"\n"
+        while (written := os.write(self._fd, rest)) < len(rest):
+            rest = rest[written:]
 
     def close(self) -> None:
         """Let go of file and lock."""

@@ -94,7 +94,13 @@ class Tree:
             return
         self.seq, self.run = event.seq, event.run
         span = self.spans.get(event.span or "")
-        match event:
+        match event:  # the most frequent first
+            case ev.SpanStart():
+                self._open(event)
+            case ev.SpanEnd() if span:
+                self._close(span, event)
+            case ev.BudgetChange():
+                self.budget = event
             case ev.RunStart():
                 self.start = event
             case ev.RunEnd():
@@ -108,10 +114,6 @@ class Tree:
                     if reopened.type == "code":  # it is run again, and prints again
                         reopened.stdout = reopened.stderr = ""
                         reopened.displays.clear()
-            case ev.SpanStart():
-                self._open(event)
-            case ev.SpanEnd() if span:
-                self._close(span, event)
             case ev.Delta() if span:
                 setattr(span, event.channel, getattr(span, event.channel) + event.text)
             case ev.Display() if span:
@@ -126,8 +128,6 @@ class Tree:
                     span.notes.append(event.text)
             case ev.SandboxState():
                 self.sandbox = self.sandbox or event
-            case ev.BudgetChange():
-                self.budget = event
 
     def _open(self, event: ev.SpanStart) -> None:
         assert event.span is not None

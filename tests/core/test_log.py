@@ -252,6 +252,47 @@ def test_every_event_is_on_disk_as_soon_as_it_is_accepted(tmp_path: Path) -> Non
         assert len(spooled(tmp_path)) == count
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        note(),
+        note("the key is s3cret-value"),
+        ev.Note(level="info", text="half a letter: \ud83d"),
+        ev.SpanEnd(span="s1", status="ok", output="x" * (MAX_VALUE + 1)),
+        ev.SpanEnd(span="s1", status="ok", output="s3cret-value" + "x" * MAX_VALUE),
+        ev.Delta(span="s1", channel="stdout", text="s3cret-value\n"),
+        ev.BudgetChange(spent=ev.Limits(calls=1), remaining=ev.Limits(calls=2)),
+    ],
+)
+def test_the_line_on_disk_is_the_event_that_all_are_told(tmp_path: Path, event: ev.Event) -> None:
+    log = RunLog("r1", tmp_path, Redactor(["s3cret-value"], environ={}))
+    told: list[ev.Event] = []
+    log.subscribe(told.append)
+    accepted = log.emit(event)
+    assert told[-1] == accepted
+    assert (tmp_path / "events.jsonl").read_bytes().splitlines() == [ev.encode(one) for one in log.events_since(0)]
+    assert [one.seq for one in spooled(tmp_path)] == list(range(len(log)))
+    assert "s3cret" not in (tmp_path / "events.jsonl").read_text()
+
+
+def test_what_spans_print_side_by_side_does_not_mix() -> None:
+    log = RunLog("r1", redactor=Redactor(["s3cret-value"], environ={}))
+
+    def printed(text: str) -> str:
+        return log.emit(ev.Delta(channel="stdout", text=text)).text  # type: ignore[attr-defined, no-any-return]
+
+    with log.span("code", "one"):
+        assert printed("begins: s3cret") == "begins: "
+        with log.span("code", "another"):
+            assert printed("-value, of its own") == "-value, of its own"
+        assert printed("-value") == "[redacted]"
+
+
+def test_a_run_named_like_a_secret_stays_one_run(tmp_path: Path) -> None:
+    log = RunLog("run-s3cret-value", tmp_path, Redactor(["s3cret-value"], environ={}))
+    assert [log.emit(note()).run, log.emit(note("s3cret-value")).run] == ["run-s3cret-value"] * 2
+
+
 def test_what_was_written_can_be_read_back(tmp_path: Path) -> None:
     log = RunLog("r1", tmp_path)
     with log.span("turn", "t"):
