@@ -18,9 +18,9 @@ from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth import check_routes, configure, enforce
 from fleet_rlm.server.base import HOUSE
 from fleet_rlm.server.routes import NOWHERE, PUBLIC, ROUTES
+from fleet_rlm.server.services.allowances import METRICS
 from fleet_rlm.server.services.house import House, Limits
 from fleet_rlm.server.services.kernels.service import Rules
-from fleet_rlm.server.services.quotas import METRICS
 from fleet_rlm.server.services.rates import CLASSES
 from fleet_rlm.server.telling import tell_outside
 

@@ -52,6 +52,7 @@ class Hosting:
             "resume": self.resume,
             "branch": self.branch,
             "stop": self.stop,
+            "spend_out": self.spend_out,
             "approve": self.approve,
             "command": self.command,
             "tail": self.tail,
@@ -132,6 +133,10 @@ class Hosting:
     async def stop(self, run: str) -> None:
         """Ask a run to end now."""
         self._run(run).stop()
+
+    async def spend_out(self, run: str, why: str) -> None:
+        """Let a run make no model call any more, because what its user may use is used up."""
+        self._run(run).spend_out(why)
 
     async def approve(self, run: str, answer: str, ask: int | None) -> None:
         """Write the answer to what a run asks into its log, where whoever asked waits for it."""

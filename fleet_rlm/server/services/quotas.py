@@ -1,48 +1,40 @@
-"""Quotas: what a tenant and a user may use, reserved before and settled after; nothing is limited unless set.
+"""Quotas: what is about to be used is reserved in the store, and settled there to what was used, as it is used.
 
-Server-wide figures come with the server; the store may hold others for a tenant or a user. What is used in a day (UTC)
-is counted in the store, by one conditional statement each, so that neither tasks nor servers at once pass a limit. What
-goes on at once is counted here, and ends with the run.
+A reservation lapses with the lease of a run, and is renewed as often as long as the work goes on here: a server that
+crashed takes nothing with it. All of it is counted in the store, so neither tasks nor servers at once pass a limit.
 
-    reserved = await quotas.reserve(owner, runs_per_day=1)
-    ...
-    reserved.settle(runs_per_day=1)
+    reserved = await quotas.reserve(owner, runs_per_day=1, runs_at_once=1)
+    reserved.settle(runs_per_day=1)                    # this much was used; the rest stays reserved
+    used_up = await quotas.charge(owner, tokens_per_day=420)
+    reserved.close()                                   # the rest was not used
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import logging
 import math
-import time
-from collections import Counter
+import secrets
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fleet_rlm.core.errors import UserError
+from fleet_rlm.server.services.allowances import AT_ONCE, Allowance, Allowances
 from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.owner import Owner
 
 if TYPE_CHECKING:
-    from fleet_rlm.sessions.store import Store
+    from fleet_rlm.sessions.store import Claim, Store
 
-AT_ONCE = "runs_at_once"
-COST = "cost_usd_per_day"
-METRICS = ("runs_per_day", "tokens_per_day", COST, "sandboxes_per_day", AT_ONCE)
-TENANT, USER = "quotas.tenant", "quotas.user"
-"""Settings of the store: of a tenant, both; of one user, the second, before the tenant's."""
+LEASE_S = 60.0
+"""As long as the lease of a run: `fleet_rlm.sessions.store.verbs.runs.LEASE_S`."""
 
-KNOWN_S = 15.0
-"""How long what the store says of limits is used again."""
-
-MICRO = 1_000_000
-"""Money is counted in millionths of a dollar, because counters are whole numbers."""
+RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+CLOSE_S = 10.0
 
 logger = logging.getLogger("fleet_rlm")
-
-Kind = str  # TENANT or USER
-Figures = Mapping[str, float | None]
 
 
 class QuotaReached(ServiceError):
@@ -61,44 +53,31 @@ class QuotaReached(ServiceError):
         self.retry_after = retry_after
 
 
-def checked(figures: Mapping[str, Any], where: str) -> dict[str, float | None]:
-    """Figures an administrator gave; None lifts a limit.
-
-    Raises:
-        UserError: there is no such quota, or a figure is no number from 0 on.
-    """
-    for metric, figure in figures.items():
-        if metric not in METRICS:
-            raise UserError(f"{where} has no quota {metric!r}; there are {', '.join(METRICS)}")
-        number = isinstance(figure, int | float) and not isinstance(figure, bool) and 0 <= figure < math.inf
-        if figure is not None and not (number and (metric == COST or figure == int(figure))):
-            raise UserError(f"{where}[{metric!r}] must be a number from 0 on, whole but for dollars, not {figure!r}")
-    return dict(figures)
-
-
 class Quotas:
     """The quotas of everybody.
 
     Args:
-        store: gives where limits and counts are kept; called when that is first needed.
-        tenant, user: the server-wide figures for each tenant and each user.
+        store: gives where they are counted; called when that is first needed.
+        tenant, user: the server-wide figures for each tenant and each user; see `allowances`.
+        lease_s: after how many seconds a reservation lapses that is not renewed.
 
     Raises:
         UserError: a figure cannot be used.
     """
 
     def __init__(
-        self, store: Callable[[], Store], tenant: Mapping[str, Any] | None = None, user: Mapping[str, Any] | None = None
+        self,
+        store: Callable[[], Store],
+        tenant: Mapping[str, Any] | None = None,
+        user: Mapping[str, Any] | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._store = store
-        self._defaults: dict[Kind, Figures] = {
-            TENANT: checked(tenant or {}, "FleetApp.tenant_quotas"),
-            USER: checked(user or {}, "FleetApp.user_quotas"),
-        }
-        self._known: dict[Owner, tuple[float, dict[Kind, Figures]]] = {}
-        self._set: dict[tuple[str, str, str], int] = {}
-        self._going: Counter[str | Owner] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._allowances = Allowances(store, tenant or {}, user or {})
+        self._lease_s = lease_s
+        self._held: dict[str, Reserved] = {}
+        self._settling: defaultdict[str, set[asyncio.Task[Any]]] = defaultdict(set)
+        self._keeping: asyncio.Task[None] | None = None
 
     async def reserve(self, owner: Owner, **amounts: int) -> Reserved:
         """Count amounts as used, by metric, where a limit is set; all of them or none.
@@ -107,129 +86,158 @@ class Quotas:
             QuotaReached: one of them would pass a limit of the tenant or the user.
             StoreUnavailable: a limit is set and cannot be asked.
         """
-        limits = await self._limits(owner)
-        reserved = Reserved(self, owner, _today())
+        reserved = Reserved(self, owner, await self._claims(owner, amounts))
+        if not reserved.claims:
+            return reserved
         try:
-            for metric, amount in amounts.items():
-                for kind in (TENANT, USER):
-                    limit = limits[kind].get(metric)
-                    if limit is not None:
-                        await self._count(reserved, kind, metric, amount, limit)
-        except BaseException:
-            reserved.settle()
-            raise
+            await self._reserve(reserved)
+        except QuotaReached:
+            ending = self._settling.get(owner.tenant)
+            if not ending:
+                raise
+            await asyncio.wait(set(ending))  # what has just ended is about to be given back
+            await self._reserve(reserved)
+        self._held[reserved.id] = reserved
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep())
         return reserved
 
-    def later(self, work: Any) -> None:
-        """Write something to the store meanwhile."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def charge(self, owner: Owner, **used: int) -> QuotaReached | None:
+        """Count what was used and not reserved, where a limit is set, even beyond it; says which limit allows no more.
+
+        Raises:
+            StoreError: it cannot be counted now.
+        """
+        claims = await self._claims(owner, {metric: amount for metric, amount in used.items() if amount})
+        if not claims:
+            return None
+        quotas = self._store().scoped(owner.account()).quotas
+        counted = await quotas.asettle(secrets.token_hex(16), [claim for _, claim in claims])
+        for allowance, claim in claims:
+            if counted[claim.metric] >= allowance.most:
+                return _reached(allowance)
+        return None
 
     async def close(self) -> None:
-        """Wait for what is being written."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=10)
+        """Wait for what is being written; what stays reserved lapses."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+        tasks = {task for tasks in self._settling.values() for task in tasks}
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
+        for task in tasks:
+            task.cancel()
 
-    async def _count(self, reserved: Reserved, kind: Kind, metric: str, amount: int, limit: float) -> None:
-        owner = reserved.owner
-        whose = "this organisation" if kind == TENANT else "you"
-        if metric == AT_ONCE:
-            key: str | Owner = owner.tenant if kind == TENANT else owner
-            if self._going[key] + amount > limit:
-                raise QuotaReached(
-                    f"{whose} may have {limit:g} runs going on at once; wait until one ends, or stop one", metric, None
-                )
-            self._going[key] += amount
-            reserved.going.append((key, amount))
-            return
+    async def _claims(self, owner: Owner, amounts: Mapping[str, int]) -> list[tuple[Allowance, Claim]]:
+        claims: list[tuple[Allowance, Claim]] = []
+        for metric, amount in amounts.items():
+            for allowance in await self._allowances.of(owner, metric):
+                from fleet_rlm.sessions.store import Claim
+
+                period = None if metric == AT_ONCE else f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+                claims.append((allowance, Claim(allowance.counter, amount, allowance.most, period)))
+        return claims
+
+    async def _reserve(self, reserved: Reserved) -> None:
         from fleet_rlm.sessions.store import QuotaExceeded
 
-        counter = metric if kind == TENANT else f"{metric} of {owner.user}"
-        most = round(limit * MICRO) if metric == COST else int(limit)
-        quotas = self._store().scoped(owner.account()).quotas
-        place = (owner.tenant, counter, reserved.period)
-        if self._set.get(place) != most:
-            if len(self._set) > 10_000:  # of days gone by
-                self._set.clear()
-            await quotas.alimit(counter, most, period=reserved.period)
-            self._set[place] = most
+        quotas = self._store().scoped(reserved.owner.account()).quotas
         try:
-            await quotas.areserve(counter, amount, period=reserved.period)
-        except QuotaExceeded:
-            what = metric.removesuffix("_per_day").replace("cost_usd", "dollars")
-            raise QuotaReached(
-                f"{whose} may use {limit:,g} {what} a day, and that is used up; it renews at 00:00 UTC, or an "
-                "administrator can raise it",
-                metric,
-                _until_midnight(),
-            ) from None
-        reserved.counted.append((metric, counter, amount))
+            await quotas.areserve(reserved.id, [claim for _, claim in reserved.claims], seconds=self._lease_s)
+        except QuotaExceeded as full:
+            raise _reached(next(one for one, claim in reserved.claims if claim.metric == full.metric)) from None
 
-    async def _limits(self, owner: Owner) -> dict[Kind, Figures]:
-        """Of the store, above the server-wide ones."""
-        until, known = self._known.get(owner, (0.0, self._defaults))
-        if time.monotonic() < until:
-            return known
-        from fleet_rlm.sessions.store import StoreUnavailable
-
-        try:
-            told = await self._store().scoped(owner.account()).settings.aall()
-            known = {
-                kind: {**self._defaults[kind], **checked(told.get(kind) or {}, f"the setting {kind}")}
-                for kind in (TENANT, USER)
-            }
-        except StoreUnavailable as fault:
-            logger.warning("the limits of a user are those known before: %s", fault)
-        if len(self._known) > 10_000:
-            self._known.clear()
-        self._known[owner] = (time.monotonic() + KNOWN_S, known)
-        return known
-
-    def end(self, going: list[tuple[str | Owner, int]]) -> None:
-        """Something does not go on any more."""
-        for key, amount in going:
-            self._going[key] -= amount
-            if not self._going[key]:
-                del self._going[key]
-        going.clear()
-
-    async def settle(self, reserved: Reserved, used: Mapping[str, int]) -> None:
-        """Put what was used in the place of what was reserved."""
+    async def _keep(self) -> None:
+        """Renew what is reserved here, as long as anything is."""
         from fleet_rlm.sessions.store import StoreError
 
-        counted, reserved.counted = reserved.counted, []
-        try:
-            quotas = self._store().scoped(reserved.owner.account()).quotas
-            for metric, counter, amount in counted:
-                if used.get(metric, 0) != amount:
-                    await quotas.asettle(counter, amount, used.get(metric, 0), period=reserved.period)
-        except StoreError as fault:
-            logger.error("what was reserved stays counted until the day ends: %s", fault)
+        while self._held:
+            await asyncio.sleep(self._lease_s / 3)
+            by_tenant: defaultdict[str, list[Reserved]] = defaultdict(list)
+            for reserved in self._held.values():
+                by_tenant[reserved.owner.tenant].append(reserved)
+            for mine in by_tenant.values():
+                held = {one.id: [claim for _, claim in one.claims] for one in mine}
+                try:
+                    quotas = self._store().scoped(mine[0].owner.account()).quotas
+                    await quotas.arenew(held, seconds=self._lease_s)
+                    for one in mine:
+                        if over := one.without(held[one.id]):  # settled meanwhile, and renewed all the same
+                            await quotas.asettle(one.id, over)
+                except StoreError as fault:
+                    logger.warning("what is reserved could not be renewed, and will be: %s", fault)
+
+    def give_back(self, reserved: Reserved, settled: list[tuple[Allowance, Claim]]) -> None:
+        """Write meanwhile what was used of these claims; used by `Reserved`."""
+        if not reserved.claims:
+            self._held.pop(reserved.id, None)
+        if settled:
+            tasks = self._settling[reserved.owner.tenant]
+            task = asyncio.create_task(self._settle(reserved, [claim for _, claim in settled]))  # noqa: RUF006 - below
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _settle(self, reserved: Reserved, claims: list[Claim]) -> None:
+        from fleet_rlm.sessions.store import StoreError, StoreUnavailable
+
+        failures = 0
+        while True:
+            try:
+                await self._store().scoped(reserved.owner.account()).quotas.asettle(reserved.id, claims)
+                return
+            except StoreUnavailable as fault:
+                if not failures:
+                    logger.warning("what was used waits for the store: %s", fault)
+                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+            except StoreError as fault:
+                logger.error("what was used is not counted: %s", fault)
+                return
 
 
 class Reserved:
-    """What is counted as used, until it is settled."""
+    """What is counted as used until it is settled.
 
-    def __init__(self, quotas: Quotas, owner: Owner, period: str) -> None:
-        self.owner, self.period = owner, period
-        self.counted: list[tuple[str, str, int]] = []
-        self.going: list[tuple[str | Owner, int]] = []
+    Attributes:
+        id: of the holder, in the store.
+        claims: what is still reserved.
+    """
+
+    def __init__(self, quotas: Quotas, owner: Owner, claims: list[tuple[Allowance, Claim]]) -> None:
+        self.id = secrets.token_hex(16)
+        self.owner = owner
+        self.claims = claims
         self._quotas = quotas
 
-    def ended(self) -> None:
-        """It does not go on any more; doing it twice is harmless."""
-        self._quotas.end(self.going)
-
     def settle(self, **used: int) -> None:
-        """It is over and used so much, by metric; what is not named was not used. Doing it twice is harmless."""
-        self.ended()
-        if self.counted:
-            self._quotas.later(self._quotas.settle(self, used))
+        """So much was used, by metric; other metrics stay reserved. What was settled before is left as it is."""
+        over = [(one, claim) for one, claim in self.claims if one.metric in used]
+        self.claims = [(one, claim) for one, claim in self.claims if one.metric not in used]
+        settled = [(one, dataclasses.replace(claim, amount=used[one.metric])) for one, claim in over]
+        self._quotas.give_back(self, settled)
+
+    def holds(self, metric: str) -> bool:
+        """Whether something of the metric is reserved."""
+        return any(one.metric == metric for one, _ in self.claims)
+
+    def without(self, claims: list[Claim]) -> list[Claim]:
+        """Those of the claims that are not reserved any more, as nothing."""
+        mine = {claim.metric for _, claim in self.claims}
+        return [dataclasses.replace(one, amount=0, period=None) for one in claims if one.metric not in mine]
+
+    def close(self) -> None:
+        """What is still reserved was not used. Doing it twice is harmless."""
+        self.settle(**{one.metric: 0 for one, _ in self.claims})
 
 
-def _today() -> str:
-    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+def _reached(allowance: Allowance) -> QuotaReached:
+    if allowance.metric == AT_ONCE:
+        return QuotaReached(f"{allowance}; wait until one ends, or stop one", allowance.metric, None)
+    return QuotaReached(
+        f"{allowance}, and that is used up; it renews at 00:00 UTC, or an administrator can raise it",
+        allowance.metric,
+        _until_midnight(),
+    )
 
 
 def _until_midnight() -> int:

@@ -12,6 +12,9 @@ from tests.twins.postgres import running_postgres
 
 __all__ = ["model"]
 
+PRICED = "openai/gpt-4.1"
+"""A model whose price is known."""
+
 WRITES = 40
 """Requests a minute by which one user may change something."""
 
@@ -19,7 +22,12 @@ WRITES = 40
 @pytest.fixture(scope="session")
 def deployed(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The server; its model answers "forty-two"."""
-    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": model.server.base_url, "FLEET_LM": "openai/twin"}
+    environ = {
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": model.server.base_url,
+        "FLEET_LM": "openai/twin",
+        "FLEET_LM_ALLOW": PRICED,
+    }
     with (
         running_postgres() as postgres,
         world(

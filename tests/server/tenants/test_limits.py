@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from fleet_rlm.lm.catalog import chat_models
 from fleet_rlm.server.auth.body import BODY_BYTES
+from fleet_rlm.server.services.allowances import COST, MICRO, TENANT, USER
 from fleet_rlm.server.services.audit import NOBODY
 from fleet_rlm.server.services.execution.handlers import TASKS, TOO_MUCH
-from fleet_rlm.server.services.quotas import TENANT, USER
 from tests.server.services.conftest import Model
-from tests.server.tenants.conftest import WRITES
+from tests.server.tenants.conftest import PRICED, WRITES
 from tests.server.tenants.world import WORD, Person, World
 
 WAIT_S = 30
@@ -114,6 +116,32 @@ def test_tokens_are_counted_as_used_and_refused_at_the_gateway(deployed: World, 
     assert answer.headers["X-Should-Retry"] == "false"
     assert model.server.calls == before
     assert quotas.get("tokens_per_day", period=today).used == used
+
+
+def test_a_run_whose_quota_is_used_up_on_its_way_is_budget_stopped(deployed: World, model: Model) -> None:
+    person = deployed.person(0)
+    deployed.scope(person).settings.set(USER, {"tokens_per_day": 1})
+    told = person.finished(started(person, "never asked").json()["run"])
+    assert told["status"] == "exhausted"
+    assert told["error"].startswith("budget: you may use 1 tokens a day, and that is used up; it renews at 00:00 UTC")
+    assert told["usage"]["llm_calls"] == model.asked("never asked") == 0
+    person.api("POST", f"runs/{told['id']}/resume", json={})  # it may go on, and is told the same as long as it holds
+    assert person.finished(told["id"])["status"] == "exhausted"
+
+
+def test_dollars_are_charged_at_the_gateway_as_each_call_ends(deployed: World) -> None:
+    person = deployed.person(0)
+    deployed.scope(person).settings.set(USER, {COST: 0.5})
+    asked = {"message": "What?", "session": "priced", "mode": "direct", "model": PRICED}
+    used = person.finished(person.api("POST", "runs", 201, json=asked)["run"])["usage"]
+    price = chat_models()[PRICED].price
+    assert price is not None
+    assert used["llm_calls"] == 1
+    cost = math.ceil(price.of(used["tokens_in"], used["tokens_out"]) * MICRO)
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    quotas = deployed.scope(person).quotas
+    assert until(lambda: quotas.get(f"{COST} of {person.user}", period=today).used) == cost
+    assert until(lambda: not quotas.reserved(f"{COST} of {person.user}", period=today))
 
 
 def test_what_is_larger_or_more_than_the_caps_is_refused(deployed: World, person: Person) -> None:

@@ -7,6 +7,7 @@ tokens are looked at, and nothing of either is logged.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from typing import Any
 
 import httpx
 
+from fleet_rlm.lm.catalog import Price, chat_models
 from fleet_rlm.server import metrics
+from fleet_rlm.server.services.allowances import COST, MICRO
 from fleet_rlm.server.services.errors import Refused, ServiceError
 from fleet_rlm.server.services.lm.grants import Grant, Grants
+from fleet_rlm.server.services.lm.metering import Meter, UpstreamFailed, Used
 from fleet_rlm.server.services.lm.upstream import Models, Upstream
 from fleet_rlm.server.services.owner import Owner
-from fleet_rlm.server.services.quotas import Quotas
+from fleet_rlm.server.services.quotas import QuotaReached, Quotas, Reserved
 
 BODY_BYTES = 32 << 20
 """What a request may have; the handler reads no more."""
@@ -27,20 +31,12 @@ BODY_BYTES = 32 << 20
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
 ANSWER_TOKENS = 1_000
-SEEN_BYTES = 4 << 20
-"""How much of an answer is kept to find its usage in."""
 
 
 class NoSuchModel(ServiceError):
     """The model is not among those of this server."""
 
     status, code = 404, "model_not_found"
-
-
-class UpstreamFailed(ServiceError):
-    """The provider cannot be reached."""
-
-    status, code = 502, "provider_unavailable"
 
 
 class UpstreamRefused(ServiceError):
@@ -103,11 +99,12 @@ class Gateway:
         body = _body(raw)
         upstream = self._upstream(body)
         grant.reserve()
-        meter = _Meter()
+        meter = Meter()
         expected = _expected(raw, body)
+        price = chat_models()[upstream.listed].price if upstream.listed in chat_models() else None
         answered, outcome, reserved = False, "refused", None
         try:
-            reserved = await self._quotas.reserve(grant.owner, tokens_per_day=expected)
+            reserved = await self._reserved(grant.owner, expected, price)
             outcome = "failed"
             async with self._sent(upstream, body) as response:
                 answered = response.is_success
@@ -119,11 +116,12 @@ class Gateway:
                     response.headers.get("Retry-After"),
                 )
         finally:
-            grant.settle(answered, meter.tokens)
+            grant.settle(answered, meter.used.tokens)
             metrics.LM_CALLS.labels(outcome).inc()
-            metrics.LM_TOKENS.inc(meter.tokens)
+            metrics.LM_TOKENS.inc(meter.used.tokens)
             if reserved is not None:  # what a provider does not tell is taken to be what was expected
-                reserved.settle(tokens_per_day=meter.tokens or (expected if answered else 0))
+                used = meter.used if meter.used.tokens or not answered else expected
+                reserved.settle(**_charged(used, price))
 
     async def listed(self, upstream: Upstream) -> int:
         """The status with which a provider lists its models: it is there, and takes the key. Raises httpx.HTTPError."""
@@ -133,6 +131,12 @@ class Gateway:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+    async def _reserved(self, owner: Owner, expected: Used, price: Price | None) -> Reserved:
+        try:
+            return await self._quotas.reserve(owner, **_charged(expected, price))
+        except QuotaReached as reached:  # a client that waits as long as it is told would wait until midnight
+            raise QuotaReached(str(reached), reached.metric, None) from None
 
     def _upstream(self, body: dict[str, Any]) -> Upstream:
         name = body.get("model")
@@ -166,51 +170,17 @@ class Gateway:
             await response.aclose()
 
 
-class _Meter:
-    """Finds the usage in an answer that passes by."""
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self._seen = bytearray()
-        self._streams = False
-
-    async def reading(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """The body, as it comes."""
-        self._streams = response.headers.get("Content-Type", "").startswith("text/event-stream")
-        try:
-            async for piece in response.aiter_bytes():
-                self._look(piece)
-                yield piece
-        except httpx.HTTPError as error:
-            raise UpstreamFailed(f"the provider broke off ({type(error).__name__})") from error
-        if not self._streams and len(self._seen) <= SEEN_BYTES:
-            self._count(bytes(self._seen))
-
-    def _look(self, piece: bytes) -> None:
-        self._seen += piece
-        if not self._streams:
-            del self._seen[SEEN_BYTES + 1 :]
-            return
-        *lines, rest = bytes(self._seen).split(b"\n")
-        self._seen[:] = rest[-SEEN_BYTES:]
-        for line in lines:
-            if line.startswith(b"data:") and b'"usage"' in line:
-                self._count(line[5:])
-
-    def _count(self, text: bytes) -> None:
-        try:
-            usage = json.loads(text).get("usage")
-        except (ValueError, AttributeError, RecursionError):
-            return
-        total = usage.get("total_tokens") if isinstance(usage, Mapping) else None
-        if isinstance(total, int) and total > 0:
-            self.tokens = total
-
-
-def _expected(raw: bytes, body: Mapping[str, Any]) -> int:
-    """About how many tokens a call uses: a prompt has four bytes a token, an answer rarely more than a thousand."""
+def _expected(raw: bytes, body: Mapping[str, Any]) -> Used:
+    """About what a call uses: a prompt has four bytes a token, an answer rarely more than a thousand tokens."""
     most = body.get("max_completion_tokens") or body.get("max_tokens")
-    return len(raw) // 4 + (min(most, ANSWER_TOKENS) if isinstance(most, int) and most > 0 else ANSWER_TOKENS)
+    told, answer = len(raw) // 4, min(most, ANSWER_TOKENS) if isinstance(most, int) and most > 0 else ANSWER_TOKENS
+    return Used(told + answer, told, answer)
+
+
+def _charged(used: Used, price: Price | None) -> dict[str, int]:
+    """By metric; what a model costs whose price is not known is not charged."""
+    cost = 0.0 if price is None else price.of(used.read, used.written, used.cached)
+    return {"tokens_per_day": used.tokens, COST: math.ceil(cost * MICRO)}
 
 
 def _body(raw: bytes) -> dict[str, Any]:

@@ -37,12 +37,13 @@ _AT_ADDRESS = re.compile(r"(?P<model>.+?)@(?P<address>https?://.+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Upstream:
-    """One model as it is called: `alias` by kernels, `model` by its provider."""
+    """One model as it is called: `alias` by kernels, `model` by its provider; `listed` is its name in price lists."""
 
     alias: str
     model: str
     base: str
     key: str | None = field(repr=False, default=None)
+    listed: str | None = None
 
     @property
     def in_kernel(self) -> str:
@@ -110,7 +111,7 @@ def upstream_of(name: str, environ: Mapping[str, str]) -> Upstream:
     key = next((environ[one] for one in KEYS[provider] if environ.get(one)), None)
     if key is None and base == BASES[provider]:
         raise UserError(f"{name} needs a key: set {KEYS[provider][0]} in the server's environment")
-    return Upstream(model if provider == "openai" else name, model, base.rstrip("/"), key)
+    return Upstream(model if provider == "openai" else name, model, base.rstrip("/"), key, f"{provider}/{model}")
 
 
 def _of_dspy(environ: Mapping[str, str]) -> Upstream | None:

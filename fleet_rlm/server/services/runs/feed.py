@@ -12,15 +12,36 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fleet_rlm.core.events import RunEnd, decode
+import msgspec
+
+from fleet_rlm.core.events import RunEnd, Usage, decode
 
 KEEP_BYTES = 2 << 20
 """Twenty busy sessions then hold 40 MB at most; at 500 bytes an event it is the last four thousand."""
 
 BATCH_BYTES = 256 << 10
 
-END, RESUME = b'{"kind":"run.end"', b'{"kind":"run.resume"'
+END, RESUME, SPAN_END = b'{"kind":"run.end"', b'{"kind":"run.resume"', b'{"kind":"span.end"'
 SANDBOX, STARTED = b'{"kind":"sandbox"', b'"state":"started"'
+
+
+_USAGE = b'"usage":{'
+
+
+class _Ended(msgspec.Struct):
+    usage: Usage | None = None
+
+
+_ended = msgspec.json.Decoder(_Ended)
+
+
+@dataclass
+class Spent:
+    """What was used, as far as a feed was told: sandboxes that started, and what model calls reported."""
+
+    sandboxes: int = 0
+    tokens: int = 0
+    usd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,8 @@ class Feed:
         first, next: numbers of the oldest event kept and of the one that comes next.
         is_over: nothing more comes, unless the run is resumed.
         is_cut: it is over without an end: its kernel died.
-        sandboxes: how many were started, as far as this feed was told.
+        spent: what was used since the run began, or since it went on, where it was resumed or is a branch.
+        goes_on: it was resumed, or is a branch that has left its past.
     """
 
     def __init__(self, run: str, first: int = 0) -> None:
@@ -52,7 +74,8 @@ class Feed:
         self.first = self.next = first
         self.is_over = False
         self.is_cut = False
-        self.sandboxes = 0
+        self.spent = Spent()
+        self.goes_on = False
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -81,14 +104,25 @@ class Feed:
                 self.is_over = True
             elif line.startswith(RESUME):
                 self.is_over = self.is_cut = False
+                self.spent, self.goes_on = Spent(), True
             elif line.startswith(SANDBOX) and STARTED in line:
-                self.sandboxes += 1
+                self.spent.sandboxes += 1
+            elif line.startswith(SPAN_END) and _USAGE in line:
+                self._book(line)
         self.next += len(fresh)
         while self._bytes > KEEP_BYTES and len(self._lines) > 1:
             self._bytes -= len(self._lines.popleft())
             self.first += 1
         self._tell()
         return True
+
+    def _book(self, line: bytes) -> None:
+        try:
+            usage = _ended.decode(line).usage or Usage()
+        except msgspec.DecodeError:  # code in a kernel can write what it likes into its log
+            return
+        self.spent.tokens += max(0, usage.tokens_in or 0) + max(0, usage.tokens_out or 0)
+        self.spent.usd += max(0.0, usage.cost_usd or 0.0)
 
     def cut(self) -> None:
         """The kernel is gone and the run has not ended."""

@@ -221,7 +221,7 @@ class RunService:
         row, held = await self._session_of(identity, run)
         if row.status == "ok":
             raise Conflict("the run has its answer; branch it to try something else from any point of it")
-        async with self._door.entering(held.owner, "run.resume", run, before=row) as entry:
+        async with self._door.entering(held.owner, "run.resume", run) as entry:
             self._allow(held.link.kernel_id, asked.budget)
             await self._live.leave(run)
             changes = self._for_engine(held, asked.model_dump())
@@ -321,8 +321,7 @@ class RunService:
         if late is not None and late.feed.is_over and late.feed.next <= following:
             await self._live.leave(run)  # the end from before the resume, told once more while the kernel was asked
         live = self._live.get(run) or self._live.begin(held, run, following)
-        rows = self._open_store().scoped(held.owner.account()).runs
-        self._door.follow(entry, live, lambda: rows.aget(run), metered=self._kernels.is_own(held))
+        self._door.follow(entry, live, metered=self._kernels.is_own(held))
         return Started(run=run, session=held.session, next=following)
 
     async def _past(self, identity: Identity, run: str, since: int) -> AsyncGenerator[Batch]:

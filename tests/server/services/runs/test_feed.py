@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from fleet_rlm.core.events import RunEnd, encode
-from fleet_rlm.server.services.runs.feed import KEEP_BYTES, Batch, Feed
+from fleet_rlm.core.events import RunEnd, SandboxState, SpanEnd, Usage, encode
+from fleet_rlm.server.services.runs.feed import KEEP_BYTES, Batch, Feed, Spent
 
 START = b'{"kind":"run.start"}'
 END = encode(RunEnd(run="r", seq=1, status="ok"))
@@ -54,6 +54,32 @@ def test_those_at_the_same_place_get_the_same_batch() -> None:
     feed = Feed("r")
     feed.take(batch(0, b"a", b"b"))
     assert feed.since(1) is feed.since(1)
+
+
+def ended(usage: Usage | None, seq: int = 1) -> bytes:
+    return encode(SpanEnd(run="r", seq=seq, span="s", status="ok", usage=usage))
+
+
+def test_what_is_spent_is_counted_once_and_never_given_back() -> None:
+    feed = Feed("r")
+    sandbox = encode(SandboxState(run="r", seq=1, state="started", backend="local", tier="confined"))
+    call = ended(Usage(llm_calls=1, tokens_in=100, tokens_out=10, cost_usd=0.25))
+    unknown = ended(Usage(llm_calls=1))
+    forged = ended(Usage(llm_calls=1, tokens_in=-5_000, tokens_out=-1, cost_usd=-9.0))
+    lines = [START, sandbox, call, ended(None), unknown, forged, b'{"kind":"span.end","usage":{"tokens_in":"x"}}']
+    feed.take(batch(0, *lines))
+    feed.take(batch(0, *lines))
+    assert feed.spent == Spent(sandboxes=1, tokens=110, usd=0.25)
+
+
+def test_what_a_branch_shares_with_its_past_is_not_spent_again() -> None:
+    feed = Feed("r")
+    call = ended(Usage(llm_calls=1, tokens_in=100, tokens_out=10, cost_usd=0.25))
+    feed.take(batch(0, START, call))
+    assert not feed.goes_on
+    feed.take(batch(2, RESUME, call))
+    assert feed.goes_on
+    assert feed.spent == Spent(tokens=110, usd=0.25)
 
 
 def test_the_end_is_seen_and_a_resumed_run_goes_on() -> None:
