@@ -10,9 +10,11 @@ import contextlib
 import json
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fleet_rlm.server.services.errors import Refused
+
+Text = TypeVar("Text", bound=str | bytes)
 
 SIGN_IN = ("token",)
 """Of the server itself, where it reads its token from addresses."""
@@ -37,7 +39,7 @@ def arguments(query: Mapping[str, list[bytes]], without: Collection[str] = SIGN_
     return given
 
 
-def document(raw: bytes) -> bytes:
+def document(raw: Text) -> Text:
     """The same JSON, for a model to read; what is no JSON at all is left for the model to refuse.
 
     Raises:

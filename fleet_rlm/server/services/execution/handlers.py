@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, ValidationError
 
 from fleet_rlm.server import metrics
+from fleet_rlm.server.asked import SIGN_IN, arguments
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.auth.credentials import TICKET
 from fleet_rlm.server.auth.guard import FleetSocket
 from fleet_rlm.server.base import HOUSE, faults, told
-from fleet_rlm.server.services.errors import ServiceError
+from fleet_rlm.server.services.errors import Refused, ServiceError
 from fleet_rlm.server.services.execution import messages
 from fleet_rlm.server.services.execution.messages import Approve, Cancel, Command, Message, frame
 from fleet_rlm.server.services.execution.pump import TRY_AGAIN, Gone, pump, send
@@ -134,7 +135,7 @@ class Drive(Socket):
         """Something was said; it is done in a task, so that what is said next is heard at once."""
         try:
             said = messages.heard(text)
-        except ValidationError as error:
+        except (ValidationError, Refused) as error:
             self.begin(self._misunderstood(text, error))
             return
         match said:
@@ -180,12 +181,13 @@ class Drive(Socket):
         await self.runs.approve(self.identity, said.run, ApproveRun(answer=said.answer, ask=said.ask))
         await send(self, frame("done", id=said.id))
 
-    async def _misunderstood(self, text: str | bytes, error: ValidationError) -> None:
+    async def _misunderstood(self, text: str | bytes, error: ValidationError | Refused) -> None:
         try:
             given = json.loads(text)
         except (ValueError, RecursionError):
             given = None
-        identity, code, message = None, "invalid_message", faults(error)
+        identity, code = None, "invalid_message"
+        message = faults(error) if isinstance(error, ValidationError) else str(error)
         if isinstance(given, dict):
             identity = given["id"] if isinstance(given.get("id"), str) and len(given["id"]) <= 64 else None
             claimed = sorted(messages.IDENTITY_FIELDS & given.keys())
@@ -218,13 +220,13 @@ class Watch(Socket):
     def open(self, *args: Any, **kwargs: Any) -> None:
         """Begin to tell."""
         super().open(*args, **kwargs)
-        given = {name: values[-1] for name, values in self.request.query_arguments.items()}
-        for name in (TICKET, "token"):
-            given.pop(name, None)
         try:
-            asked = WatchQuery.model_validate({name: value.decode() for name, value in given.items()})
-        except (ValidationError, UnicodeDecodeError):
+            asked = WatchQuery.model_validate(arguments(self.request.query_arguments, (TICKET, *SIGN_IN)))
+        except ValidationError:
             self.close(BAD_QUERY, "watch ?run= or ?session=, and ?since=")
+            return
+        except Refused as refused:
+            self.close(BAD_QUERY, _brief(refused))
             return
         if asked.run is None and asked.session is None:
             self.close(BAD_QUERY, "say what to watch: ?run= or ?session=")
@@ -245,9 +247,14 @@ class Watch(Socket):
                     if run != asked.run:
                         await pump(self, self.runs, self.identity, run, first, asked.trace)
         except ServiceError as error:
-            self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), str(error)[:100])
+            self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), _brief(error))
             raise Gone from error
         self.close(1000, "the run is over")
+
+
+def _brief(error: ServiceError) -> str:
+    """As much of its sentence as closing a connection may tell."""
+    return str(error).encode()[:120].decode(errors="ignore")
 
 
 ROUTES: list[tuple[str, type[Any]]] = [

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from fleet_rlm.server.asked import document
 from fleet_rlm.server.services.runs.feed import Batch
 from fleet_rlm.server.services.runs.models import (
     MESSAGE_CHARS,
@@ -99,8 +100,13 @@ _said: TypeAdapter[Message | Cancel | Command | Approve] = TypeAdapter(Said)
 
 
 def heard(text: str | bytes) -> Message | Cancel | Command | Approve:
-    """What a client said. Raises ValidationError: it is none of these."""
-    return _said.validate_json(text)
+    """What a client said.
+
+    Raises:
+        ValidationError: it is none of these.
+        Refused: it says something twice, or holds what is no JSON.
+    """
+    return _said.validate_json(document(text))
 
 
 def frame(type: str, **fields: Any) -> str:

@@ -104,6 +104,20 @@ def test_a_query_that_makes_no_sense_closes_the_connection(server: Serving, quer
         assert closed_with(talk) == 4400
 
 
+@pytest.mark.parametrize("query", ["run=x&since=1&since=2", "run=x&run=y", "run=x&trace=off&trace=off"])
+def test_an_argument_given_twice_closes_the_connection_and_is_named(server: Serving, query: str) -> None:
+    with server.watch(query) as talk, pytest.raises(ConnectionClosed) as closed:
+        talk.hear()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
+    assert "is given more than once" in closed.value.rcvd.reason
+
+
+def test_a_name_too_long_to_be_told_closes_the_connection_all_the_same(server: Serving) -> None:
+    with server.watch("session=" + "日" * 100) as talk:
+        assert closed_with(talk) == 4404
+
+
 def test_a_run_of_another_tenant_does_not_exist(server: Serving, run: str) -> None:
     with server.watch(f"run={run}", **ADA) as talk:
         assert closed_with(talk) == 4404
