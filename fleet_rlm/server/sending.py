@@ -24,6 +24,7 @@ async def send_file(handler: Handler, file: BinaryIO, name: str, mime: str) -> N
     handler.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
     handler.set_header("X-Content-Type-Options", "nosniff")
     handler.set_header("Cache-Control", "private, no-store")
+    handler.set_header("Accept-Ranges", "none")
     try:
         while piece := await asyncio.to_thread(file.read, CHUNK):
             handler.write(piece)

@@ -57,9 +57,9 @@ class Serving:
         self.home = directory / "fleet"
         self.log_file = directory / "server.log"
         self.port = _free_port()
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.base = f"{self.origin}/fleet/api/v1/"
         self._settings = {**SETTINGS, **(settings or {})}
+        self.origin = f"http://127.0.0.1:{self.port}{self._settings.get('ServerApp.base_url', '').rstrip('/')}"
+        self.base = f"{self.origin}/fleet/api/v1/"
         self._environ = environ
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(headers={"Authorization": f"token {TOKEN}"}, timeout=ANSWER_S, trust_env=False)
