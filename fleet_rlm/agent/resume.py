@@ -29,7 +29,7 @@ from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import ModelError, QuotaExhausted, UserError
-from fleet_rlm.core.events import Artifact, Event, Limits, RunEnd, RunResume, RunStart, SpanEnd, Usage
+from fleet_rlm.core.events import Artifact, Event, RunEnd, RunResume, RunStart, SpanEnd, Usage
 from fleet_rlm.core.journal import Edit, Journal
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.past import prefix
@@ -209,6 +209,8 @@ def _go_on(
         is_kept=wanted.context is None,
     )
     log.on_abandoned = work.scope.ledger.book
+    for span, calls in _caps(tree).items() if wanted.budget is None else ():  # a new budget is one for all of it
+        work.scope.ledger.cap(span, calls)
     if edit is None:
         log.unanswered = journal.unanswered()
     return work.begin()
@@ -249,7 +251,7 @@ def _asked(
         lm=lm,
         sub_lm=sub_lm,
         mode="auto" if start.mode == AGENT else start.mode,  # type: ignore[arg-type]
-        budget=_limits(tree, latest.budget, wanted, is_branch=is_branch),
+        budget=_limits(tree, wanted, is_branch=is_branch),
         timeout=wanted.timeout,
         cell_timeout=start.cell_timeout,
         concurrency=start.concurrency or 16,
@@ -258,11 +260,11 @@ def _asked(
     return replace(asked, mode=start.mode, text=asked.text if start.mode == "direct" else None)
 
 
-def _limits(tree: Tree, latest: Limits, wanted: Changes, *, is_branch: bool) -> Budget:
+def _limits(tree: Tree, wanted: Changes, *, is_branch: bool) -> Budget:
     """What the run may spend: the limits that held last, but for what is wanted; of its time, what is left."""
     if isinstance(wanted.budget, Budget):
         return wanted.budget
-    limits = Budget(**msgspec.to_builtins(latest))
+    limits = Budget(**msgspec.to_builtins(tree.limits))
     if wanted.budget is not None:
         limits = replace(limits, calls=wanted.budget)
     if limits.seconds is None or wanted.timeout is not None or is_branch:
@@ -271,6 +273,21 @@ def _limits(tree: Tree, latest: Limits, wanted: Changes, *, is_branch: bool) -> 
     if left <= 0:
         raise UserError(f"the {limits.seconds:g} s of this run are used; give it more: run.resume(timeout=SECONDS)")
     return replace(limits, seconds=left)
+
+
+def _caps(tree: Tree) -> dict[str, int]:
+    """By span, how many of the calls that it was capped to are left."""
+    return {span: max((change.calls or 0) - _calls_below(tree, span, change.seq), 0) for span, change in tree.caps.items()}
+
+
+def _calls_below(tree: Tree, span: str, since: int) -> int:
+    """Model calls below a span that were begun since, finishing ones left out."""
+    below = tree.children(tree.spans[span])
+    counted = sum(
+        node.type == "llm" and node.seq > since and node.attrs.get("purpose") != "finish"
+        for node in below
+    )
+    return counted + sum(_calls_below(tree, node.id, since) for node in below)
 
 
 def _model(start: RunStart | RunResume, option: str, name: str) -> str | dspy.BaseLM:
@@ -328,9 +345,9 @@ def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit, dire
         event.path = str(directory / "artifacts" / Path(event.path).name)
     if isinstance(event, RunStart):
         event.parent_run, event.parent_span = origin.id, span
-        if (latest := origin.tree.resumed) is not None:  # models and limits as they were in the end
+        event.budget = origin.tree.limits  # as they were in the end, and so the models
+        if (latest := origin.tree.resumed) is not None:
             event.model, event.sub_model, event.given = latest.model, latest.sub_model, latest.given
-            event.budget = latest.budget
         if edit.type == "turn" and edit.prompt is not None:
             event.task = edit.prompt
     return event

@@ -17,7 +17,7 @@ from fleet_rlm.agent.request import Request
 from fleet_rlm.agent.tools import agent_tools
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFailed, RunStopped, UserError
-from fleet_rlm.core.events import Note, RunEnd, RunStatus, SandboxState, SpanEnd
+from fleet_rlm.core.events import LimitChange, Note, RunEnd, RunStatus, SandboxState, SpanEnd
 from fleet_rlm.core.loop import submit
 from fleet_rlm.core.run import Run
 from fleet_rlm.lm.call import call
@@ -149,16 +149,23 @@ class Work:
             self.task.cancel()
 
     def limit(self, span: str | None, **limits: float | None) -> None:
+        log, ledger = self.run.log, self.scope.ledger
         if span is None:
-            self.scope.ledger.change(**limits)
+            ledger.change(**limits)
             if "seconds" in limits:
                 submit(self._reschedule())
+            log.emit(LimitChange(budget=ledger.budget.limits()))
+            told = ", ".join(f"{'none' if value is None else f'{value:g}'} {name}" for name, value in limits.items())
+            log.emit(Note(level="info", text=f"the run's limits were changed while it went on: {told}"))
         elif span not in self.run.tree.spans:
             raise UserError(f"run {self.run.id} has no span {span!r}")
         elif set(limits) != {"calls"}:
             raise UserError("a part of a run is limited in model calls only: run.limit(span=..., calls=N)")
         else:
-            self.scope.ledger.cap(span, limits["calls"])  # type: ignore[arg-type]
+            calls: int = limits["calls"]  # type: ignore[assignment]
+            ledger.cap(span, calls)
+            log.emit(LimitChange(span=span, budget=ledger.budget.limits(), calls=calls))
+            log.emit(Note(span=span, level="info", text=f"{calls} more model calls may be made in this part of the run"))
 
     async def _reschedule(self) -> None:
         left = self.scope.ledger.seconds_left

@@ -172,6 +172,17 @@ class BudgetChange(Event, tag="budget"):
     remaining: Limits
 
 
+class LimitChange(Event, tag="limit"):
+    """Somebody changed what the run may spend while it went on: all of it, or with `calls` what is below `span`.
+
+    From here on the run's limits are `budget`, and so where it is resumed; `calls` is how many more model calls may be
+    made below the span, finishing ones not counted.
+    """
+
+    budget: Limits = Limits()
+    calls: int | None = None
+
+
 class SandboxState(Event, tag="sandbox"):
     """A sandbox started, ended or was lost, and what protects the user from the code in it."""
 
@@ -216,6 +227,7 @@ AnyEvent = (
     | Display
     | Artifact
     | BudgetChange
+    | LimitChange
     | SandboxState
     | ApprovalAsk
     | ApprovalAnswer

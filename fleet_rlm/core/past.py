@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fleet_rlm.core.events import BudgetChange, Event, Usage
+from fleet_rlm.core.events import BudgetChange, Event, LimitChange, Usage
 from fleet_rlm.core.tree import Tree
 
 
@@ -15,7 +15,7 @@ def prefix(events: Iterable[Event], span: str) -> list[Event]:
 
     What was begun before `span` and is not above it is kept with all that is below it; of what is above it, only what
     was told before. The events are copies, numbered anew; what model calls used in the past is moved to their attrs
-    (`used_before`), for the new run did not spend it.
+    (`used_before`), for the new run did not spend it, and has limits of its own.
 
     Raises:
         KeyError: there is no such span.
@@ -34,7 +34,7 @@ def prefix(events: Iterable[Event], span: str) -> list[Event]:
     kept = [
         event
         for event in events
-        if (event.span in beside or event.seq < cut.seq) and not isinstance(event, BudgetChange)
+        if (event.span in beside or event.seq < cut.seq) and not isinstance(event, BudgetChange | LimitChange)
     ]
     return [_of_the_past(event, seq) for seq, event in enumerate(kept)]
 

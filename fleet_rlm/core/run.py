@@ -133,8 +133,7 @@ class Run:
         tree = self.tree
         if tree.budget is not None:
             return Spending(tree.budget.spent, tree.budget.remaining)
-        latest = tree.resumed or tree.start
-        limits, calls = latest.budget if latest else ev.Limits(), tree.usage.llm_calls
+        limits, calls = tree.limits, tree.usage.llm_calls
         left = None if limits.calls is None else max(limits.calls - calls, 0)
         return Spending(ev.Limits(calls=calls, children=0), msgspec.structs.replace(limits, calls=left))
 

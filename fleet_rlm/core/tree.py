@@ -58,6 +58,8 @@ class Tree:
         self.resumed: ev.RunResume | None = None
         self.sandbox: ev.SandboxState | None = None
         self.budget: ev.BudgetChange | None = None
+        self.limits = ev.Limits()
+        self.caps: dict[str, ev.LimitChange] = {}
         self.artifacts: dict[str, ev.Artifact] = {}
         self.notes: list[ev.Note] = []
         self.usage = Usage()
@@ -101,12 +103,16 @@ class Tree:
                 self._close(span, event)
             case ev.BudgetChange():
                 self.budget = event
+            case ev.LimitChange():
+                self.limits = event.budget
+                if span and event.calls is not None:
+                    self.caps[span.id] = event
             case ev.RunStart():
-                self.start = event
+                self.start, self.limits = event, event.budget
             case ev.RunEnd():
                 self.end = event
             case ev.RunResume():
-                self.end, self.resumed = None, event
+                self.end, self.resumed, self.limits = None, event, event.budget
                 self.budget = None  # it was that of limits which hold no more
                 for reopened in filter(None, map(self.spans.get, event.reopened)):
                     reopened.end, reopened.status = None, "running"

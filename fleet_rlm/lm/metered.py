@@ -90,7 +90,7 @@ class MeteredLM(dspy.BaseLM):
             return self._again(record)
         edit = self._log.edit("llm", role, key)
         if edit is not None and edit.reply is not None:
-            with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key)) as span:
+            with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key, purpose)) as span:
                 span.output = edit.reply
             return [edit.reply]
         if edit is not None and edit.prompt is not None:
@@ -103,7 +103,7 @@ class MeteredLM(dspy.BaseLM):
         self._ledger.admit(purpose)
         usage = None
         try:
-            with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key)) as span:
+            with self._log.span("llm", role, input=render(prompt, messages), attrs=self._attrs(key, purpose)) as span:
                 usage = Usage(llm_calls=1)
                 try:
                     reply = await self._ask_model(self.inner, prompt, messages, kwargs)
@@ -124,8 +124,9 @@ class MeteredLM(dspy.BaseLM):
             self._ledger.settle(usage)
         return reply.outputs
 
-    def _attrs(self, key: str | None) -> dict[str, Any]:
-        return {"model": self.model} if key is None else {"model": self.model, "key": key}
+    def _attrs(self, key: str | None, purpose: Purpose) -> dict[str, Any]:
+        finishing = {"purpose": purpose} if purpose == "finish" else {}  # which a cap does not count
+        return {"model": self.model, **({} if key is None else {"key": key}), **finishing}
 
     def _again(self, record: Record) -> Any:
         if not record.is_within_whole:

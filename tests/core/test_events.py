@@ -30,6 +30,7 @@ ONE_OF_EACH: list[ev.Event] = [
     ev.Display(span="s1", mimebundle={"text/html": "<b>x</b>"}),
     ev.Artifact(id="a1", name="x.csv", mime="text/csv", bytes=3, sha256="00", path="artifacts/a1-x.csv"),
     ev.BudgetChange(spent=ev.Limits(calls=1), remaining=ev.Limits(calls=99)),
+    ev.LimitChange(span="s1", budget=ev.Limits(calls=60, depth=2), calls=3),
     ev.SandboxState(state="started", backend="local", tier="confined", guarantees={"network": "seccomp"}, missing=[]),
     ev.ApprovalAsk(question="go on?", options=["yes", "no"]),
     ev.ApprovalAnswer(answer="yes"),

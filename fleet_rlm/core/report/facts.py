@@ -97,9 +97,7 @@ def isolation(tree: Tree) -> str:
 
 def spent(tree: Tree, *, times: bool = True) -> list[tuple[str, str]]:
     """(what, "spent of limit") for each kind of spending; without the time if `times` is False."""
-    latest = tree.resumed or tree.start
-    limits = latest.budget if latest else Limits()
-    usage = tree.usage
+    limits, usage = tree.limits, tree.usage
     called = usage.llm_calls > 0
     children = tree.budget.spent.children if tree.budget else None
     rows = [
