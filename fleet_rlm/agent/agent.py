@@ -12,6 +12,7 @@ from typing import Any
 
 import dspy
 
+from fleet_rlm.agent.approval import Approvals
 from fleet_rlm.agent.conversation import Earlier
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError
 from fleet_rlm.core.events import Delta, Note
@@ -45,12 +46,19 @@ class FleetAgent(dspy.ReAct):
     Args:
         scope: log, budget and models.
         tools: async functions the agent may call; name, signature and docstring are what the model sees.
+        approvals: says which calls wait for a person.
         earlier: the conversation this is a turn of; then `memory` is an input beside `question` and `context`.
         max_iters: steps before it must answer.
     """
 
     def __init__(
-        self, scope: Scope, tools: list[Callable[..., Any]], *, earlier: Earlier | None = None, max_iters: int = 12
+        self,
+        scope: Scope,
+        tools: list[Callable[..., Any]],
+        approvals: Approvals,
+        *,
+        earlier: Earlier | None = None,
+        max_iters: int = 12,
     ) -> None:
         signature = dspy.Signature("question, context -> answer", INSTRUCTIONS)
         if earlier is not None:
@@ -59,6 +67,7 @@ class FleetAgent(dspy.ReAct):
             )
         super().__init__(signature, tools=tools, max_iters=max_iters)
         self.scope = scope
+        self.approvals = approvals
         self.earlier = earlier
 
     async def aforward(self, **inputs: Any) -> dspy.Prediction:
@@ -128,11 +137,12 @@ class FleetAgent(dspy.ReAct):
         shown = json.dumps(arguments, ensure_ascii=False, default=repr)
         record = self.scope.log.recorded("tool", name)
         told = _told_before(name, record)  # what was done is done again for what it leaves behind, and told as before
-        if told is not None and name in LASTING:
+        if record is not None and told is not None and (name in LASTING or self.approvals.declined(record.node.id)):
             return told
         try:
             with self.scope.log.span("tool", name, input=shown, record=record) as span:
-                span.output = str(await self.tools[name].acall(**arguments))
+                refusal = None if told is not None else await self.approvals.permit(name, arguments)
+                span.output = str(await self.tools[name].acall(**arguments)) if refusal is None else refusal
                 return span.output[:OBSERVATION_CHARS] if told is None or span.is_new else told
         except ModelError:
             raise  # the next step would ask the same model

@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import dspy
 
+from fleet_rlm.agent.approval import Policy, checked
 from fleet_rlm.agent.context import described, named, small_text
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import UserError
@@ -47,6 +48,7 @@ class Request:
         cell_timeout: seconds a cell may compute.
         concurrency: sub-queries in flight at once.
         sandbox: the backend's name.
+        approve: which calls of tools wait for a person.
         settings: the environment's settings.
         auto: the mode was left to us.
         tape: where the replies are recorded, or replayed from.
@@ -64,6 +66,7 @@ class Request:
     concurrency: int
     sandbox: str
     settings: Settings
+    approve: Policy = "auto"
     auto: bool = False
     tape: Recording | Replay | None = None
 
@@ -86,6 +89,7 @@ def request(
     depth: int | None = None,
     concurrency: int = QUERIES,
     sandbox: str | None = None,
+    approve: Policy = "auto",
     record: str | Path | None = None,
     replay: str | Path | None = None,
 ) -> Request:
@@ -141,6 +145,7 @@ def request(
         concurrency=concurrency,
         sandbox=sandbox,
         settings=settings,
+        approve=checked(approve),
         auto=mode == "auto",
         tape=tape,
     )

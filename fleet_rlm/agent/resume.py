@@ -20,6 +20,7 @@ from typing import Any
 import dspy
 import msgspec
 
+from fleet_rlm.agent.approval import Policy
 from fleet_rlm.agent.kept import NAME as KEPT
 from fleet_rlm.agent.kept import restore
 from fleet_rlm.agent.request import Request, request
@@ -57,6 +58,7 @@ class Changes:
     sub_lm: str | dspy.BaseLM | None = None
     budget: int | Budget | None = None
     timeout: float | None = None
+    approve: Policy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ def resume(run: Run | str, *, around: Surroundings = Surroundings(), **changes: 
         lm, sub_lm: another model from here on; needed where the first was given as a `dspy.LM`.
         budget: what the whole run may spend, with what it has spent already.
         timeout: seconds for the rest of the run; by default what was left.
+        approve: which tools wait for a person from here on; what was decided before holds.
 
     Returns:
         a `Run` of the same id, whose log goes on.
@@ -111,7 +114,7 @@ def branch(
         code: what a `code` span runs instead.
         reply: what an `llm` span is taken to have replied; the model is not asked. A plain text stands for the last
             of the fields that the reply had.
-        context, lm, sub_lm, timeout: as `resume`.
+        context, lm, sub_lm, timeout, approve: as `resume`.
         budget: what the new run may spend; its past is not counted.
 
     Returns:
@@ -195,6 +198,7 @@ def _go_on(
                 sub_model=asked.sub_lm.name,
                 given=asked.given,
                 budget=asked.budget.limits(),
+                approve=asked.approve,
             )
         )
     except BaseException:
@@ -256,6 +260,7 @@ def _asked(
         cell_timeout=start.cell_timeout,
         concurrency=start.concurrency or 16,
         sandbox=start.sandbox,
+        approve=wanted.approve or latest.approve,  # type: ignore[arg-type]
     )
     return replace(asked, mode=start.mode, text=asked.text if start.mode == "direct" else None)
 
@@ -277,16 +282,15 @@ def _limits(tree: Tree, wanted: Changes, *, is_branch: bool) -> Budget:
 
 def _caps(tree: Tree) -> dict[str, int]:
     """By span, how many of the calls that it was capped to are left."""
-    return {span: max((change.calls or 0) - _calls_below(tree, span, change.seq), 0) for span, change in tree.caps.items()}
+    return {
+        span: max((change.calls or 0) - _calls_below(tree, span, change.seq), 0) for span, change in tree.caps.items()
+    }
 
 
 def _calls_below(tree: Tree, span: str, since: int) -> int:
     """Model calls below a span that were begun since, finishing ones left out."""
     below = tree.children(tree.spans[span])
-    counted = sum(
-        node.type == "llm" and node.seq > since and node.attrs.get("purpose") != "finish"
-        for node in below
-    )
+    counted = sum(node.type == "llm" and node.seq > since and node.attrs.get("purpose") != "finish" for node in below)
     return counted + sum(_calls_below(tree, node.id, since) for node in below)
 
 
@@ -348,6 +352,7 @@ def _renamed(event: Event, run_id: str, origin: Run, span: str, edit: Edit, dire
         event.budget = origin.tree.limits  # as they were in the end, and so the models
         if (latest := origin.tree.resumed) is not None:
             event.model, event.sub_model, event.given = latest.model, latest.sub_model, latest.given
+            event.approve = latest.approve
         if edit.type == "turn" and edit.prompt is not None:
             event.task = edit.prompt
     return event

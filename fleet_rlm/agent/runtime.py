@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fleet_rlm.agent.approval import check_answerable
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import Request, request, with_options_of
 from fleet_rlm.agent.work import Ended, Opened, Work
@@ -74,6 +75,7 @@ def begin(
             cell_timeout=asked.cell_timeout,
             concurrency=asked.concurrency,
             session=session,
+            approve=asked.approve,
         )
     )
     if isinstance(asked.tape, Replay):
@@ -108,6 +110,10 @@ def run(task: str, **options: Any) -> Run:
         depth: levels of recursion: 0 no sub-queries, 1 sub-queries, 2 (default) sub-RLMs too.
         concurrency: sub-queries in flight at once.
         sandbox: "local" (confined) or "process" (not confined).
+        approve: which tools of the agent wait for a person before they act: "auto" none, "edits" those that go outside
+            (fetch, clone), "ask" those that change the session's memory and buffers too. `run.asks` holds what is
+            waited for, `run.approve()` decides; so it is an option of `start`, and refused here, where nobody has
+            the run before its end.
         record: a file to which the replies of the models are appended.
         replay: such a file, from which this question is answered again without calling a model.
 
@@ -118,6 +124,7 @@ def run(task: str, **options: Any) -> Run:
         UserError, ModelError: as `start`.
         FleetError: the run ended without an answer; `error.run` holds the trace.
     """
+    check_answerable(options)
     started = start(task, **options)
     try:
         return started.wait()
@@ -129,6 +136,7 @@ def run(task: str, **options: Any) -> Run:
 @with_options_of(request)
 async def arun(task: str, **options: Any) -> Run:
     """`run` for async code: cancelling it stops the run and keeps its trace."""
+    check_answerable(options)
     starting = asyncio.ensure_future(asyncio.to_thread(start, task, **options))
     try:
         return await (await asyncio.shield(starting))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 import dspy
 import msgspec
 
 from fleet_rlm.agent.agent import FleetAgent
+from fleet_rlm.agent.approval import Approvals
 from fleet_rlm.agent.conversation import HISTORY, MEMORY, Earlier, as_value
 from fleet_rlm.agent.kept import is_small, keep
 from fleet_rlm.agent.request import Request
@@ -31,6 +32,11 @@ from fleet_rlm.sandbox.registry import sandbox_named
 
 NO_DATA = "(no data was given)"
 """What stands for the context of a question without any."""
+
+UNCONFINED = (
+    'the tools ask before they act, but code of the model does not, and nothing confines it (sandbox "process")'
+)
+"""What a run says whose policy cannot hold for all that it does."""
 
 Opened = Callable[[Request, Scope], AbstractAsyncContextManager[Sandbox]]
 """Gives a run its sandbox, with the values of the request in it."""
@@ -75,6 +81,13 @@ class Work:
             unknown_window=asked.settings.window,
             ask=call if asked.tape is None else asked.tape.call,
         )
+        documents = workspace.documents if workspace is not None else ()
+        self.approvals = Approvals(
+            run.log,
+            asked.approve,
+            pause=self.paused,
+            is_loaded=lambda address: any(one.source == address for one in documents),
+        )
         self.deadline: asyncio.Timeout | None = None
         self.task: asyncio.Task[Any] | None = None
         self.keeping: asyncio.Task[None] | None = None
@@ -113,7 +126,7 @@ class Work:
                 prediction = await _direct(asked, scope, self.workspace)
             else:
                 async with self.opened(asked, scope) as sandbox:
-                    prediction = await _worked(asked, scope, sandbox, self.workspace)
+                    prediction = await _worked(asked, scope, sandbox, self.workspace, self.approvals)
             span.output = str(prediction.answer)
             return prediction
 
@@ -165,10 +178,25 @@ class Work:
             calls: int = limits["calls"]  # type: ignore[assignment]
             ledger.cap(span, calls)
             log.emit(LimitChange(span=span, budget=ledger.budget.limits(), calls=calls))
-            log.emit(Note(span=span, level="info", text=f"{calls} more model calls may be made in this part of the run"))
+            log.emit(
+                Note(span=span, level="info", text=f"{calls} more model calls may be made in this part of the run")
+            )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, a person is waited for: the run is not cut off, and its time stands still."""
+        try:
+            with self.scope.ledger.paused():
+                self._set_deadline()
+                yield
+        finally:
+            self._set_deadline()
 
     async def _reschedule(self) -> None:
-        left = self.scope.ledger.seconds_left
+        self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        left = None if self.scope.ledger.is_paused else self.scope.ledger.seconds_left
         if self.deadline is not None:
             self.deadline.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
@@ -229,7 +257,9 @@ async def _direct(asked: Request, scope: Scope, workspace: Workspace | None) -> 
     return dspy.Prediction(answer=prediction.answer, finished_early=None)
 
 
-async def _worked(asked: Request, scope: Scope, sandbox: Sandbox, workspace: Workspace | None) -> dspy.Prediction:
+async def _worked(
+    asked: Request, scope: Scope, sandbox: Sandbox, workspace: Workspace | None, approvals: Approvals
+) -> dspy.Prediction:
     told: dict[str, dict[str, str]] = {one.name: msgspec.to_builtins(one) for one in asked.context}
     earlier = None if workspace is None else _earlier(scope, workspace)
     if workspace is not None and earlier is not None:
@@ -240,11 +270,13 @@ async def _worked(asked: Request, scope: Scope, sandbox: Sandbox, workspace: Wor
         told |= {MEMORY: describe(MEMORY, values[MEMORY], len(values[MEMORY]))} if MEMORY in values else {}
     if asked.mode == "rlm_only":
         return await answer_in(scope, sandbox.afork, asked.task, list(told), "rlm", told=told)
+    if asked.approve != "auto" and asked.sandbox == "process":
+        scope.log.emit(Note(level="warning", text=UNCONFINED))
     tools = agent_tools(scope, sandbox, list(told), may_delegate=asked.mode == "agent", workspace=workspace)
     inputs = {"question": asked.task, "context": "\n\n".join(map(prompt_text, told.values())) or NO_DATA}
     if workspace is not None:
         inputs["memory"] = workspace.memory_text()
-    return await FleetAgent(scope, tools, earlier=earlier).acall(**inputs)
+    return await FleetAgent(scope, tools, approvals, earlier=earlier).acall(**inputs)
 
 
 def _earlier(scope: Scope, workspace: Workspace) -> Earlier:

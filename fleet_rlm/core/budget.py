@@ -89,6 +89,8 @@ class Ledger:
         self._on_change = on_change
         self._clock = clock
         self._started = clock()
+        self._waiting = 0  # for so many decisions of a person
+        self._paused_at = 0.0
         self._lock = threading.RLock()
         self._calls = 0
         self._reserved = 0
@@ -223,10 +225,32 @@ class Ledger:
         with self._lock:
             self._closed = why
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, a person is waited for and the run's time stands still; several may be waited for at once."""
+        with self._lock:
+            self._paused_at = self._paused_at if self._waiting else self._clock()
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                self._started += 0.0 if self._waiting else self._clock() - self._paused_at
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a person is waited for."""
+        return self._waiting > 0
+
     @property
     def seconds_left(self) -> float | None:
         """Wall time until the run is cut off."""
-        return None if self.budget.seconds is None else self.budget.seconds - (self._clock() - self._started)
+        return None if self.budget.seconds is None else self.budget.seconds - self._elapsed()
+
+    def _elapsed(self) -> float:
+        with self._lock:
+            return (self._paused_at if self._waiting else self._clock()) - self._started
 
     def nearly_spent(self) -> str | None:
         """A sentence for the model when it should finish now, else None."""
@@ -245,7 +269,7 @@ class Ledger:
             calls=self._calls,
             tokens=(usage.tokens_in or 0) + (usage.tokens_out or 0) if known else None,
             usd=usage.cost_usd if usage.llm_calls else None,
-            seconds=round(self._clock() - self._started, 3),
+            seconds=round(self._elapsed(), 3),
             children=self._children,
         )
 
@@ -282,7 +306,7 @@ class Ledger:
             return BudgetExhausted("tokens", f"budget: all {budget.tokens:,} tokens are used; {FINISH}")
         if budget.usd is not None and self._usd >= budget.usd:
             return BudgetExhausted("usd", f"budget: all ${budget.usd:g} are spent; {FINISH}")
-        seconds = self._clock() - self._started
+        seconds = self._elapsed()
         if budget.seconds is not None and seconds >= SOFT * budget.seconds:
             left = max(0.0, budget.seconds - seconds)
             return BudgetExhausted("seconds", f"budget: {left:.0f} s of time are left; {FINISH}")

@@ -19,6 +19,10 @@ class UserError(FleetError):
     """The request cannot be carried out as written; the message says how to write it."""
 
 
+class NotAsked(UserError):
+    """There is nothing to decide: the run is over, asks nothing, or was answered already."""
+
+
 class ContextError(UserError):
     """A context value cannot be read, described or sent."""
 

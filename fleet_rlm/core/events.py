@@ -94,6 +94,7 @@ class RunStart(Event, tag="run.start"):
     cell_timeout: float | None = None
     concurrency: int | None = None
     session: str | None = None
+    approve: str = "auto"
 
 
 class RunEnd(Event, tag="run.end"):
@@ -108,7 +109,7 @@ class RunEnd(Event, tag="run.end"):
 class RunResume(Event, tag="run.resume"):
     """The run goes on after it had ended or its process was gone, and the spans in `reopened` with it.
 
-    From here on the models and limits are these; of limits, `seconds` is for the rest of the run.
+    From here on the models, limits and approvals are these; of limits, `seconds` is for the rest of the run.
     """
 
     reopened: list[str] = []
@@ -116,6 +117,7 @@ class RunResume(Event, tag="run.resume"):
     sub_model: str | None = None
     given: list[str] = []
     budget: Limits = Limits()
+    approve: str = "auto"
 
 
 class SpanStart(Event, tag="span.start"):
@@ -194,16 +196,18 @@ class SandboxState(Event, tag="sandbox"):
 
 
 class ApprovalAsk(Event, tag="approval.ask"):
-    """The run waits for a person."""
+    """The run waits for a person, before it uses `tool` in this span."""
 
     question: str
     options: list[str] = []
+    tool: str = ""
 
 
 class ApprovalAnswer(Event, tag="approval.answer"):
-    """The person decided."""
+    """The person decided what was asked in this span; the model is told the note that comes with a "no"."""
 
     answer: str
+    note: str | None = None
 
 
 class Note(Event, tag="note"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fleet_rlm.core import events as ev
-from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.errors import NotAsked, UserError
 from fleet_rlm.core.frame import spans_frame
 from fleet_rlm.core.log import RunLog
-from fleet_rlm.core.tree import Tree
+from fleet_rlm.core.tree import Ask, Tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ class Run:
         self.log = log
         self.tree = Tree()
         log.subscribe(self.tree.apply, since=0)
+        self._deciding = threading.Lock()
         self._future: concurrent.futures.Future[Any] | None = None
         self._stop: Callable[[], object] = lambda: None
         self._limit: Callable[..., object] = _nothing_to_limit
@@ -173,6 +175,50 @@ class Run:
         if self.status != "running":
             raise UserError(f"run {self.id} has ended ({self.status}); its budget cannot change any more")
         self._limit(span, **limits)
+
+    @property
+    def asks(self) -> list[Ask]:
+        """What it waits for a person to decide, oldest first; `approve` answers."""
+        return list(self.tree.asks.values())
+
+    def approve(self, answer: str = "once", *, ask: int | None = None, note: str | None = None) -> Ask:
+        """Decide what the run asks; it goes on at once.
+
+        Args:
+            answer: one of the options of the ask: "once", "always" (this tool, for the rest of the run) or "no".
+            ask: the `seq` of the ask; must be said where several wait.
+            note: told to the model with a "no", so that it can go another way.
+
+        Returns:
+            what was decided.
+
+        Raises:
+            NotAsked: the run is not going on here, asks nothing, or was answered already.
+            UserError: the answer is none of the options.
+        """
+        with self._deciding:
+            asked = self._asked(ask)
+            if asked.options and answer not in asked.options:
+                raise UserError(f"answer one of {', '.join(map(repr, asked.options))}, not {answer[:80]!r}")
+            self.log.emit(ev.ApprovalAnswer(span=asked.span, answer=answer, note=note))
+        return asked
+
+    def _asked(self, ask: int | None) -> Ask:
+        if self.status != "running" or self._future is None:
+            raise NotAsked(f"run {self.id} is not going on here ({self.status}), so there is nothing to decide")
+        waiting = self.asks
+        if ask is not None:
+            asked = [one for span in list(self.tree.spans.values()) for one in span.asks if one.seq == ask]
+            if asked and asked[0] not in waiting:
+                told = f"was answered already: {asked[0].answer}" if asked[0].answer else "is not waited for any more"
+                raise NotAsked(f"what run {self.id} asked at event {ask} {told}")
+            waiting = asked
+        if not waiting:
+            raise NotAsked(f"run {self.id} asks nothing{'' if ask is None else f' at event {ask}'}")
+        if len(waiting) > 1:
+            which = "; ".join(f"{one.seq}: {one.question}" for one in waiting)
+            raise NotAsked(f"run {self.id} asks {len(waiting)} things, say which by its number: {which}")
+        return waiting[0]
 
     def spend_out(self, why: str) -> None:
         """Let it make no model call any more: it ends as "exhausted", with `why`, and can be resumed."""

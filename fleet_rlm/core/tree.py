@@ -16,6 +16,19 @@ from fleet_rlm.core.events import Usage
 
 
 @dataclass
+class Ask:
+    """What a span asked a person; `answer` is None until somebody decides. `seq` is its name among the run's asks."""
+
+    seq: int
+    span: str
+    tool: str
+    question: str
+    options: list[str]
+    answer: str | None = None
+    note: str | None = None
+
+
+@dataclass
 class SpanNode:
     """One span as folded so far. Times are microseconds since 1970 UTC; `end` is None while it runs."""
 
@@ -43,6 +56,7 @@ class SpanNode:
     notes: list[str] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
     displays: list[dict[str, Any]] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
 
 
 class Tree:
@@ -62,6 +76,7 @@ class Tree:
         self.caps: dict[str, ev.LimitChange] = {}
         self.artifacts: dict[str, ev.Artifact] = {}
         self.notes: list[ev.Note] = []
+        self.asks: dict[str, Ask] = {}  # what is waited for, by its span
         self.usage = Usage()
         self.spans: dict[str, SpanNode] = {}
         self.seq = -1
@@ -111,8 +126,10 @@ class Tree:
                 self.start, self.limits = event, event.budget
             case ev.RunEnd():
                 self.end = event
+                self.asks.clear()
             case ev.RunResume():
                 self.end, self.resumed, self.limits = None, event, event.budget
+                self.asks.clear()  # what had no answer is asked again
                 self.budget = None  # it was that of limits which hold no more
                 for reopened in filter(None, map(self.spans.get, event.reopened)):
                     reopened.end, reopened.status = None, "running"
@@ -120,6 +137,13 @@ class Tree:
                     if reopened.type == "code":  # it is run again, and prints again
                         reopened.stdout = reopened.stderr = ""
                         reopened.displays.clear()
+            case ev.ApprovalAsk() if span:
+                asked = Ask(event.seq, span.id, event.tool, event.question, event.options)
+                self.asks[span.id] = asked
+                span.asks.append(asked)
+            case ev.ApprovalAnswer() if span and span.id in self.asks:
+                asked = self.asks.pop(span.id)
+                asked.answer, asked.note = event.answer, event.note
             case ev.Delta() if span:
                 setattr(span, event.channel, getattr(span, event.channel) + event.text)
             case ev.Display() if span:
@@ -156,6 +180,7 @@ class Tree:
         span.end, span.status, span.output, span.usage = event.ts, event.status, event.output, event.usage
         span.error_type, span.error = event.error_type, event.error
         span.attrs |= event.attrs
+        self.asks.pop(span.id, None)
         if span.type == "llm" and event.usage is not None:
             self.usage += event.usage
 
@@ -191,4 +216,5 @@ def _canonical_span(span: SpanNode) -> dict[str, Any]:
         **{name: getattr(span, name) for name in plain},
         "usage": _usage(span.usage) if span.usage else None,
         "displays": len(span.displays),
+        "asks": [[asked.question, asked.answer, asked.note] for asked in span.asks],
     }

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fleet_rlm.agent import resume as going_on
+from fleet_rlm.agent.approval import check_answerable
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.context import named
 from fleet_rlm.agent.documents import Document, Documents
@@ -213,6 +214,7 @@ class Session:
             UserError, ModelError, SessionBusy: it cannot be asked; nothing was started.
             FleetError: the turn ended without an answer; `error.run` holds the trace.
         """
+        check_answerable(options)
         run = self.start(question, **options)
         try:
             return run.wait()
@@ -222,6 +224,7 @@ class Session:
 
     async def aask(self, question: str, **options: Any) -> Run:
         """`ask` for async code: cancelling it stops the turn and keeps its trace."""
+        check_answerable(options)
         starting = asyncio.ensure_future(asyncio.to_thread(self.start, question, **options))
         try:
             run = await asyncio.shield(starting)

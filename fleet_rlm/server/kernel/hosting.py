@@ -16,7 +16,6 @@ from typing import Any
 
 from fleet_rlm.agent.documents.load import Loader
 from fleet_rlm.core.errors import UserError
-from fleet_rlm.core.events import ApprovalAnswer, ApprovalAsk
 from fleet_rlm.core.run import Run
 from fleet_rlm.core.settings import Settings
 from fleet_rlm.server.kernel.commands import commanded
@@ -138,22 +137,9 @@ class Hosting:
         """Let a run make no model call any more, because what its user may use is used up."""
         self._run(run).spend_out(why)
 
-    async def approve(self, run: str, answer: str, ask: int | None) -> None:
-        """Write the answer to what a run asks into its log, where whoever asked waits for it."""
-        log = self._run(run).log
-        open_asks: dict[str | None, ApprovalAsk] = {}
-        for event in log.events_since(0):
-            if isinstance(event, ApprovalAsk):
-                open_asks[event.span] = event
-            elif isinstance(event, ApprovalAnswer):
-                open_asks.pop(event.span, None)
-        asked = [one for one in open_asks.values() if ask in (None, one.seq)]
-        if not asked:
-            raise Conflict(f"run {run} asks nothing{'' if ask is None else f' at event {ask}'} that is still open")
-        question = asked[-1]
-        if question.options and answer not in question.options:
-            raise UserError(f"answer one of {', '.join(map(repr, question.options))}, not {answer[:80]!r}")
-        log.emit(ApprovalAnswer(span=question.span, answer=answer))
+    async def approve(self, run: str, answer: str, ask: int | None, note: str | None) -> None:
+        """Decide what a run asks."""
+        self._run(run).approve(answer, ask=ask, note=note)
 
     async def command(self, session: str, command: str, args: dict[str, Any]) -> Any:
         """Carry out one of the session's commands; see `commands`."""

@@ -130,6 +130,7 @@ def _fault(error: FleetError) -> wire.Fault:
         "SessionInUse": "in_use",
         "SessionNotFound": "not_found",
         "Conflict": "conflict",
+        "NotAsked": "conflict",
     }
     for kind in type(error).__mro__:
         if kind.__name__ in kinds:

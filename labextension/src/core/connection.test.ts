@@ -185,6 +185,16 @@ test("a stop that was refused, or never answered, says so", async () => {
   await assert.rejects(unanswered, /does not answer/);
 });
 
+test("a decision goes to the kernel with its note, and a refusal comes back", async () => {
+  const { kernel, connection } = opened();
+  const decided = connection.approve(7, "no", "read the wiki");
+  const request = kernel.sent.at(-1);
+  assert.equal(request?.t, "approve");
+  assert.deepEqual([request.ask, request.answer, request.note], [7, "no", "read the wiki"]);
+  kernel.say({ t: "reply", id: request.id, ok: false, error: "it was answered already" });
+  await assert.rejects(decided, { message: "it was answered already" });
+});
+
 test("a kernel that is gone is called lost at once, and Stop says so", async () => {
   const { kernel, connection, links } = opened();
   kernel.events(0, 3);

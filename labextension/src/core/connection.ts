@@ -55,6 +55,16 @@ export class Connection implements Transport {
   }
 
   stop(): Promise<void> {
+    return this.#request((id) => ({ v: VERSION, t: "stop", id }), "Interrupt it with the notebook's ■.");
+  }
+
+  approve(ask: number, answer: string, note: string | null): Promise<void> {
+    const wayOut = "If a cell is running, %fleet approve works once it has ended.";
+    return this.#request((id) => ({ v: VERSION, t: "approve", id, ask, answer, note }), wayOut);
+  }
+
+  /** Send a message and wait for the reply to it. */
+  #request(message: (id: string) => FromPage, wayOut: string): Promise<void> {
     const id = Math.random().toString(36).slice(2);
     return new Promise((resolve, reject) => {
       const settle = (failure: string | null) => {
@@ -62,10 +72,9 @@ export class Connection implements Transport {
         this.#requests.delete(id);
         failure === null ? resolve() : reject(new Error(failure));
       };
-      const unanswered = "The kernel does not answer. Interrupt it with the notebook's ■.";
-      const timer = setTimeout(settle, PATIENCE_MS, unanswered);
+      const timer = setTimeout(settle, PATIENCE_MS, `The kernel does not answer. ${wayOut}`);
       this.#requests.set(id, settle);
-      this.#send({ v: VERSION, t: "stop", id }, () => settle("The kernel of this run is gone, and the run with it."));
+      this.#send(message(id), () => settle("The kernel of this run is gone, and the run with it."));
     });
   }
 

@@ -88,6 +88,8 @@ interface Payloads {
   artifact: { id: string; name: string; mime: string; bytes: number; path: string };
   budget: { spent: Limits; remaining: Limits };
   sandbox: { state: string; backend: string; tier: string; guarantees: Record<string, string>; missing: string[] };
+  "approval.ask": { question: string; options: string[]; tool: string };
+  "approval.answer": { answer: string; note: string | null };
   note: { level: "info" | "warning" | "error"; text: string };
   unknown: object;
 }
@@ -167,6 +169,12 @@ const payloads: { [K in Exclude<Kind, "unknown">]: (raw: Raw) => Payloads[K] } =
     guarantees: Object.fromEntries(Object.entries(record(raw.guarantees ?? {})).map(([key, how]) => [key, text(how)])),
     missing: list(raw.missing, text),
   }),
+  "approval.ask": (raw) => ({
+    question: text(raw.question),
+    options: list(raw.options, text),
+    tool: text(raw.tool ?? ""),
+  }),
+  "approval.answer": (raw) => ({ answer: text(raw.answer), note: maybe(raw.note, text) }),
   note: (raw) => ({ level: oneOf(raw.level, ["info", "warning", "error"] as const), text: text(raw.text) }),
 };
 

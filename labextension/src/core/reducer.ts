@@ -7,6 +7,17 @@
  */
 import type { Channel, EventOf, FleetEvent, RunStatus, SpanStatus, SpanType, Usage } from "./events";
 
+/** What a span asked a person; `answer` is null until somebody decides. `seq` is its name among the run's asks. */
+export interface Ask {
+  seq: number;
+  span: string;
+  tool: string;
+  question: string;
+  options: string[];
+  answer: string | null;
+  note: string | null;
+}
+
 /** One span as folded so far. Times are microseconds since 1970 UTC; `end` is null while it runs. */
 export interface SpanNode extends Record<Channel, string> {
   id: string;
@@ -28,6 +39,7 @@ export interface SpanNode extends Record<Channel, string> {
   notes: string[];
   artifacts: string[];
   displays: Record<string, unknown>[];
+  asks: Ask[];
 }
 
 export interface Tree {
@@ -44,6 +56,12 @@ export interface Tree {
   budget: EventOf<"budget"> | null;
   artifacts: Map<string, EventOf<"artifact">>;
   notes: EventOf<"note">[];
+  /** What is waited for, by its span. */
+  asks: Map<string, Ask>;
+  /** Microseconds in which a person was waited for and the run's time stood still, since it began or was resumed. */
+  waited: number;
+  /** Since when that is so; null while it is not. */
+  waiting: number | null;
   /** Summed over `llm` spans. */
   usage: Usage;
   /** In order of start. */
@@ -65,6 +83,9 @@ export function emptyTree(): Tree {
     budget: null,
     artifacts: new Map(),
     notes: [],
+    asks: new Map(),
+    waited: 0,
+    waiting: null,
     usage: NO_USAGE,
     spans: new Map(),
     roots: [],
@@ -99,10 +120,14 @@ export function apply(tree: Tree, event: FleetEvent): void {
       break;
     case "run.end":
       tree.end = event;
+      settle(tree, [...tree.asks.keys()]);
       break;
     case "run.resume":
       tree.end = null;
       tree.resumed = event;
+      tree.asks.clear(); // what had no answer is asked again
+      tree.waited = 0;
+      tree.waiting = null;
       tree.budget = null; // it was that of limits which hold no more
       event.reopened.forEach((id) => reopen(tree.spans.get(id)));
       break;
@@ -114,6 +139,24 @@ export function apply(tree: Tree, event: FleetEvent): void {
         closeSpan(tree, span, event);
       }
       break;
+    case "approval.ask":
+      if (span) {
+        const { seq, question, options, tool } = event;
+        const ask: Ask = { seq, span: span.id, tool, question, options, answer: null, note: null };
+        span.asks.push(ask);
+        tree.asks.set(span.id, ask);
+        tree.waiting ??= event.ts;
+      }
+      break;
+    case "approval.answer": {
+      const ask = span && tree.asks.get(span.id);
+      if (ask) {
+        ask.answer = event.answer;
+        ask.note = event.note;
+        settle(tree, [ask.span]);
+      }
+      break;
+    }
     case "delta":
       if (span) {
         span[event.channel] += event.text;
@@ -139,6 +182,15 @@ export function apply(tree: Tree, event: FleetEvent): void {
   }
 }
 
+/** These spans do not wait any more. */
+function settle(tree: Tree, spans: string[]): void {
+  spans.forEach((span) => tree.asks.delete(span));
+  if (tree.waiting !== null && tree.asks.size === 0) {
+    tree.waited += tree.ts - tree.waiting;
+    tree.waiting = null;
+  }
+}
+
 function openSpan(tree: Tree, event: EventOf<"span.start">): void {
   if (event.span === null) {
     return;
@@ -153,7 +205,7 @@ function openSpan(tree: Tree, event: EventOf<"span.start">): void {
     status: "running",
     ...{ output: null, error_type: null, error: null, usage: null },
     ...{ stdout: "", stderr: "", thought: "", text: "" },
-    ...{ children: [], notes: [], artifacts: [], displays: [] },
+    ...{ children: [], notes: [], artifacts: [], displays: [], asks: [] },
   });
   const siblings = (parent !== null && tree.spans.get(parent)?.children) || tree.roots;
   siblings.push(event.span);
@@ -163,6 +215,7 @@ function closeSpan(tree: Tree, span: SpanNode, event: EventOf<"span.end">): void
   const { status, output, usage, error_type, error, attrs } = event;
   Object.assign(span, { end: event.ts, status, output, usage, error_type, error });
   Object.assign(span.attrs, attrs);
+  settle(tree, [span.id]);
   if (span.type === "llm" && usage) {
     tree.usage = addUsage(tree.usage, usage);
   }
@@ -220,5 +273,6 @@ function canonicalSpan(span: SpanNode): Record<string, unknown> {
     ...{ id, parent, depth, type, name, status, start, end, input, output, code, error_type, error, usage },
     ...{ stdout, stderr, thought, text, children, notes, artifacts },
     displays: span.displays.length,
+    asks: span.asks.map(({ question, answer, note }) => [question, answer, note]),
   };
 }

@@ -35,4 +35,6 @@ export interface Transport {
   subscribe(listener: (update: Update) => void): () => void;
   /** Ask the run to stop. Resolves when it has taken note; rejects with one sentence and the way out. */
   stop(): Promise<void>;
+  /** Decide what the event of number `ask` asked, as `stop`. */
+  approve(ask: number, answer: string, note: string | null): Promise<void>;
 }

@@ -2,13 +2,16 @@
  * The messages between kernel and page: one envelope `{v: 1, t, ...}`, on any carrier.
  *
  * Kernel to page: `events` (from..to by seq, both included; an empty batch answers a hello that missed nothing), `gap`
- * (events from there on exist and were not sent), `reply`. Page to kernel: `hello` (`have` is the next seq wanted) and
- * `stop`.
+ * (events from there on exist and were not sent), `reply`. Page to kernel: `hello` (`have` is the next seq wanted),
+ * `stop`, and `approve` (the decision on what the event of number `ask` asked); the last two are answered by a `reply`.
  */
 
 export const VERSION = 1;
 
-export type FromPage = { v: 1; t: "hello"; have: number } | { v: 1; t: "stop"; id: string };
+export type FromPage =
+  | { v: 1; t: "hello"; have: number }
+  | { v: 1; t: "stop"; id: string }
+  | { v: 1; t: "approve"; id: string; ask: number; answer: string; note: string | null };
 
 export type FromKernel =
   /** `now` is the kernel's clock when it sent this, in microseconds since 1970 UTC. */

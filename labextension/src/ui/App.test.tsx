@@ -9,6 +9,7 @@ import { mount } from "./App";
 /** A carrier the test drives. */
 class Carrier implements Transport {
   stops = 0;
+  decisions: [number, string, string | null][] = [];
   refusal: string | null = null;
   saved: Snapshot = { title: "saved", status: "running", answer: null, error: null, model: null, offline: false };
   listener: ((update: Update) => void) | null = null;
@@ -22,6 +23,10 @@ class Carrier implements Transport {
   }
   stop() {
     this.stops++;
+    return this.refusal === null ? Promise.resolve() : Promise.reject(new Error(this.refusal));
+  }
+  approve(ask: number, answer: string, note: string | null) {
+    this.decisions.push([ask, answer, note]);
     return this.refusal === null ? Promise.resolve() : Promise.reject(new Error(this.refusal));
   }
   async deliver(events: FleetEvent[], link: Update["link"] = "live") {
@@ -100,6 +105,65 @@ test("a Stop that did not arrive says why and can be pressed again", async () =>
   await drawn();
   assert.deepEqual(texts($('[role="alert"]')), ["The kernel does not answer."]);
   assert.ok(button($("button"), "Stop"));
+});
+
+/** The log up to and with the nth question. */
+function untilAsked(n: number): FleetEvent[] {
+  const log = goldenLog("asked");
+  const asks = log.filter(({ kind }) => kind === "approval.ask");
+  return log.slice(0, log.indexOf(asks[n] as FleetEvent) + 1);
+}
+
+test("a run that waits shows what it would do, why, and with what, and the answer is sent once", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(untilAsked(0));
+  assert.deepEqual(texts($(".flt-status")), ["Waiting for you"]);
+  assert.deepEqual(texts($(".flt-question")), ["Fetch https://example.com/handbook.html?"]);
+  assert.match(texts($(".flt-ask")).join(), /The handbook may tell.*path: https:/);
+  button($("button"), "Allow once")?.click();
+  await drawn();
+  button($("button"), "Always allow load_document")?.click();
+  assert.deepEqual(carrier.decisions, [[11, "once", null]]);
+});
+
+test("a note goes with Decline, by the button and by Enter, and with nothing else", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(untilAsked(0));
+  const [reason] = $(".flt-reason") as HTMLInputElement[];
+  assert.ok(reason);
+  reason.value = " read the wiki ";
+  reason.dispatchEvent(new Event("input", { bubbles: true }));
+  await drawn();
+  $(".flt-ask")[0]?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  await drawn();
+  assert.deepEqual(carrier.decisions, [[11, "no", "read the wiki"]]);
+});
+
+test("an answer that did not arrive says why and can be given again", async () => {
+  const carrier = new Carrier();
+  carrier.refusal = "it was answered already: no";
+  const { $ } = await shown(carrier);
+  await carrier.deliver(untilAsked(0));
+  button($("button"), "Decline")?.click();
+  await drawn();
+  assert.match(texts($(".flt-note-error")).join(), /answered already/);
+  assert.equal((button($("button"), "Decline") as HTMLButtonElement).disabled, false);
+});
+
+test("what was decided is told with its span, and nothing is asked any more", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(goldenLog("asked"));
+  assert.equal($(".flt-ask").length, 0);
+  $('[role="treeitem"][aria-label^="tool load_document"]')[0]?.click();
+  await drawn();
+  assert.deepEqual(texts($(".flt-detail .flt-note")), ["Fetch https://example.com/handbook.html? declined: it is behind a login"]);
+});
+
+test("the time in which a person is waited for is not counted against the run's", async () => {
+  const { carrier, $ } = await shown();
+  await carrier.deliver(untilAsked(2));
+  const time = $(".flt-meter").find((meter) => meter.textContent?.startsWith("time"));
+  assert.match(time?.textContent ?? "", /^time\d\.\d s \//); // twenty seconds each were waited before
 });
 
 test("spans that were cut off when the run ended do not go on for ever", async () => {

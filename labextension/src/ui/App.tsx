@@ -1,5 +1,5 @@
 /**
- * The whole view of one run: header, answer, budget, and the tree beside the span that is looked at.
+ * The whole view of one run: header, what it asks, answer, budget, and the tree beside the span that is looked at.
  *
  * It knows a Transport and nothing of who carries it, so a cell, a panel and a page of a saved log show the same.
  */
@@ -8,6 +8,7 @@ import { useState } from "preact/hooks";
 import { followed } from "../core/rows";
 import type { Transport } from "../core/transport";
 import { AnswerPanel } from "./AnswerPanel";
+import { AskPanel } from "./AskPanel";
 import { BudgetBar } from "./BudgetBar";
 import { RunHeader } from "./RunHeader";
 import { SpanDetail } from "./SpanDetail";
@@ -28,6 +29,11 @@ export function App({ transport, theme = "auto" }: { transport: Transport; theme
   return (
     <section class="flt-root" data-theme={theme} data-link={view.link} aria-label="fleet run">
       <RunHeader view={view} now={now} stop={() => transport.stop()} />
+      {[...tree.asks.values()].map((ask) => {
+        const span = tree.spans.get(ask.span);
+        const thought = tree.spans.get(span?.parent ?? "")?.thought ?? "";
+        return <AskPanel key={ask.seq} {...{ ask, span, thought }} decide={(...given) => transport.approve(...given)} />;
+      })}
       <AnswerPanel view={view} />
       {tree.start && <BudgetBar tree={tree} now={now} />}
       {tree.spans.size > 0 && (

@@ -8,12 +8,13 @@ import { count, dollars, duration, tokens } from "./format";
 type Measure = keyof Limits;
 
 export function BudgetBar({ tree, now }: { tree: Tree; now: number }) {
-  const { start, resumed, budget, usage } = tree;
+  const { start, resumed, budget, usage, waited, waiting } = tree;
   if (!start) {
     return null;
   }
   const spent = (measure: Measure) => budget?.spent[measure] ?? null;
-  const elapsed = (now - (resumed ?? start).ts) / 1e6;
+  // What the ledger counts: the time in which a person is waited for is not the run's.
+  const elapsed = ((waiting ?? now) - (resumed ?? start).ts - waited) / 1e6;
   const seconds = (n: number) => duration(n * 1e6);
   const meter = (label: string, measure: Measure, used: number | null, show: (n: number) => string) => (
     <Meter label={label} used={used} limit={limitOf(tree, measure)} show={show} />

@@ -36,7 +36,7 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
   const { start, resumed } = tree;
   const live = start !== null && tree.end === null;
   const known = start ? statusOf(tree) : snapshot.status;
-  const status = known !== "running" ? known : link === "lost" ? "lost" : asked ? "stopping" : "running";
+  const status = known !== "running" ? known : link === "lost" ? "lost" : asked ? "stopping" : tree.asks.size > 0 ? "waiting" : "running";
   const model = resumed?.model || (start?.model ?? snapshot.model);
   const subModel = resumed?.sub_model ?? start?.sub_model;
   const ask = () => {

@@ -2,6 +2,7 @@
  * Everything known of one span, in the order in which it happened: asked, thought, wrote, printed, returned, failed.
  */
 import type { SpanNode, Tree } from "../core/reducer";
+import { DECISIONS } from "./AskPanel";
 import { bytes, STATUS_WORDS, usageLine, withoutAnsi } from "./format";
 import { Icon } from "./icons";
 import { Display } from "./Display";
@@ -36,6 +37,12 @@ export function SpanDetail({ tree, span, now }: Props) {
         )}
         {span.notes.map((note) => (
           <p class="flt-note">{note}</p>
+        ))}
+        {span.asks.map(({ seq, question, answer, note }) => (
+          <p key={seq} class={`flt-note${answer === "no" ? " flt-note-warning" : ""}`}>
+            {question} <b>{DECISIONS[answer ?? ""] ?? answer ?? (tree.asks.has(span.id) ? "waits for you" : "no answer")}</b>
+            {note && `: ${note}`}
+          </p>
         ))}
         {isRoot && tree.start?.context.map(({ name, type, size, preview }) => (
           <TextBlock label={`Sent to the model for ${name} (${type}, ${size})`} text={preview} />

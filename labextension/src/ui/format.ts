@@ -90,6 +90,7 @@ export function withoutAnsi(text: string): string {
 
 export const STATUS_WORDS: Record<string, string> = {
   running: "Running",
+  waiting: "Waiting for you",
   stopping: "Stopping…",
   lost: "Last seen running",
   ok: "Done",

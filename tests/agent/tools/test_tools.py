@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dspy
 
+from fleet_rlm.agent.approval import EFFECTS
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.tools import agent_tools
 from fleet_rlm.core.loop import run_sync
@@ -36,6 +37,7 @@ def test_a_session_with_everything_has_every_tool(tmp_path: Path) -> None:
     everything = names(tmp_path, memory=CoreMemory(), files=MemoryFiles())
     wanted = DOCUMENTS | FILES | BUFFERS | MEMORY | ANALYSTS | DELEGATES | {"execute_code", "edit_core_memory"}
     assert everything == wanted
+    assert everything == set(EFFECTS)  # or a person would be asked about it as about a stranger's
 
 
 def test_what_is_not_there_brings_no_tools(tmp_path: Path) -> None:
