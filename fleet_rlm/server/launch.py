@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.app import FleetApp
+from fleet_rlm.server.auth.body import DROPPED_BYTES
 from fleet_rlm.server.auth.deployment import LOOPBACK
 from fleet_rlm.server.base import HOUSE
+from fleet_rlm.server.front import Front
+from fleet_rlm.server.options import merged
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
 Kind = Literal["serve", "lab"]
-
-REQUEST_BYTES = 128 << 20
-"""What is read of a request before anybody knows whose it is; the largest upload, and enough above it to say so."""
 
 
 class Api(FleetApp):
@@ -41,25 +41,26 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
             is missing.
         SystemExit: the deployment is unsafe, or the address cannot be had; the message says why.
     """
-    argv = [
-        f"--ServerApp.ip={host}",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.base_url={base_url}",
-        "--ServerApp.allow_unauthenticated_access=False",
-    ]
-    if kind == "serve":
-        argv += ["--ServerApp.open_browser=False", "--ServerApp.log_level=WARN"]
-        argv += ["--ServerApp.reraise_server_extension_failures=True"]  # there is no other extension
-        argv += [f"--ServerApp.max_body_size={REQUEST_BYTES}"]
+    chosen: dict[str, object] = {
+        "ip": host,
+        "port": port,
+        "port_retries": 0,
+        "base_url": base_url,
+        "allow_unauthenticated_access": False,
+    }
+    if kind == "serve":  # there is no other extension
+        chosen |= {"open_browser": False, "log_level": "WARN", "reraise_server_extension_failures": True}
+        chosen |= {"max_body_size": DROPPED_BYTES}
     else:  # enabled also where the wheel's configuration is not, as in a checkout
-        argv += ["--ServerApp.jpserver_extensions={'jupyterlab': True, 'fleet_rlm': True}"]
-    server: ServerApp = _application(kind).initialize_server(argv=[*argv, *options])
+        chosen |= {"jpserver_extensions": {"jupyterlab": True, "fleet_rlm": True}}
+    argv = merged(f"fleet {kind}", chosen, options)
+    server: ServerApp = _application(kind).initialize_server(argv=argv)
     refused = refusal(server.ip, server.identity_provider)
     if refused is not None:
         raise UserError(refused)
     if HOUSE not in server.web_app.settings:
         raise UserError("the Jupyter server did not load the API; what it says above tells why")
+    server.http_server.request_callback = Front(server.web_app)
     print(greeting(kind, server), flush=True)
     server.start()
 

@@ -70,6 +70,13 @@ def test_a_public_host_without_a_sign_in_is_refused_in_one_sentence(tmp_path: Pa
     assert "fleet: --host 0.0.0.0 can be reached by others, and nobody said how they sign in; choose one:" in told
 
 
+def test_an_option_that_collides_with_ours_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    server = command(tmp_path, "serve", f"--port={free_port()}", "--", "--ServerApp.ip=0.0.0.0")
+    out, told = server.communicate(timeout=60)
+    assert (server.returncode, out) == (2, "")
+    assert told == "fleet: write --host before the --, as in fleet serve --host ..., in place of --ServerApp.ip\n"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"), [("APP_ENV", "Production"), ("AUTH_MODE", "entra"), ("FLEET_LM", "openai/gpt-4o")]
 )

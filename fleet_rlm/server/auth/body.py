@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.base.handlers import JupyterHandler
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 from tornado.web import Finish
 
@@ -77,7 +77,7 @@ class Bounded(_Handler):
         super().on_connection_close()
 
     def _check_announced(self) -> None:
-        announced = announced_bytes(self.request)
+        announced = announced_bytes(self.request.headers)
         if announced is not None and announced > self.most_bytes:
             raise RefusedRequest(TooLarge(self.most_bytes, announced))
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -85,7 +85,7 @@ class Bounded(_Handler):
 
     def _listens_later(self) -> bool:
         """Whether the client sends its body before it looks for an answer, and no more than is worth waiting for."""
-        announced = announced_bytes(self.request)
+        announced = announced_bytes(self.request.headers)
         return announced != 0 and (announced or 0) <= DROPPED_BYTES and "Expect" not in self.request.headers
 
     async def _arrived(self) -> None:
@@ -106,9 +106,9 @@ class Bounded(_Handler):
             self.request._body_future.exception()
 
 
-def announced_bytes(request: HTTPServerRequest) -> int | None:
-    """How long the body is going to be; None where that is not said."""
-    if "Transfer-Encoding" in request.headers:
+def announced_bytes(headers: HTTPHeaders) -> int | None:
+    """How long a request's body is going to be; None where that is not said."""
+    if "Transfer-Encoding" in headers:
         return None
-    told = request.headers.get("Content-Length", "0")
+    told = headers.get("Content-Length", "0")
     return int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None  # else tornado refuses it
