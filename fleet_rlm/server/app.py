@@ -16,6 +16,8 @@ from traitlets.config import Config
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth import check_routes, configure, enforce
+from fleet_rlm.server.auth.authorizer import DENIED
+from fleet_rlm.server.auth.failures import FAILURES, Failures
 from fleet_rlm.server.base import HOUSE
 from fleet_rlm.server.routes import NOWHERE, PUBLIC, ROUTES
 from fleet_rlm.server.services.allowances import METRICS
@@ -62,6 +64,10 @@ class FleetApp(ExtensionApp):
         config=True
     )
 
+    failed_sign_ins = Float(
+        30, min=0, help="Sign-ins a minute that may fail from one address, and of one account; 0 is no limit."
+    ).tag(config=True)
+
     house: House
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
@@ -100,6 +106,9 @@ class FleetApp(ExtensionApp):
         )
         self.house = House(self.serverapp.kernel_manager, limits)
         self.settings[HOUSE] = self.house
+        self.settings[DENIED] = self.house.audit.denied
+        if self.failed_sign_ins:
+            self.settings[FAILURES] = Failures(self.failed_sign_ins, self.house.audit.sign_in)
         tell_outside(self.serverapp, self.house)
 
     def initialize_handlers(self) -> None:

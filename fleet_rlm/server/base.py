@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from fleet_rlm.core.errors import FleetError, UserError
 from fleet_rlm.server import metrics
 from fleet_rlm.server.asked import arguments, document
-from fleet_rlm.server.auth.authorizer import permission_of
+from fleet_rlm.server.auth.authorizer import permission_of, was_denied
 from fleet_rlm.server.auth.guard import FleetHandler
 from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.owner import Owner
@@ -34,6 +34,7 @@ HOUSE = "fleet_house"
 AUDITED = {
     ("write", "fleet.runtime"): "settings.change",
     ("execute", "fleet.runtime"): "settings.check",
+    ("read", "fleet.audit"): "audit.read",
 }
 """What the audit notes of any request that asks for this permission."""
 
@@ -104,7 +105,7 @@ class Handler(FleetHandler):
 
     def on_finish(self) -> None:
         """Note in the audit what is of interest there."""
-        if self.audited is not None and self.current_user is not None:
+        if self.audited is not None and self.current_user is not None and not was_denied(self):
             status = self.get_status()
             outcome = "ok" if status < 400 else "denied" if status in (401, 403, 429) else "failed"
             self.house.audit.record(Owner.of(self.identity), self.audited, self.audited_object, outcome)

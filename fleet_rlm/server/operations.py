@@ -40,6 +40,7 @@ from fleet_rlm.server.services.sessions.models import (
     Turn,
 )
 from fleet_rlm.server.services.traces.models import TraceFeedback
+from fleet_rlm.server.services.trail.models import AuditPage, AuditQuery
 from fleet_rlm.server.services.volumes.models import (
     FileQuery,
     Node,
@@ -141,6 +142,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     (f"{_RUNTIME}/tests/lm", "POST"): Operation(answer=Checked),
     (f"{_RUNTIME}/tests/sandbox", "POST"): Operation(answer=Checked),
     (f"{_API}/traces/feedback", "POST"): Operation(body=TraceFeedback, answer=Feedback, status=201),
+    (f"{_API}/audit", "GET"): Operation(query=AuditQuery, answer=AuditPage),
     (f"{_API}/lm/chat/completions", "POST"): Operation(media=("text/event-stream",), error=GatewayError),
     (f"{_API}/lm/models", "GET"): Operation(error=GatewayError),
 }

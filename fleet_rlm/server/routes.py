@@ -16,6 +16,7 @@ from fleet_rlm.server.services.runs import handlers as runs
 from fleet_rlm.server.services.runtime import handlers as runtime
 from fleet_rlm.server.services.sessions import handlers as sessions
 from fleet_rlm.server.services.traces import handlers as traces
+from fleet_rlm.server.services.trail import handlers as trail
 from fleet_rlm.server.services.volumes import handlers as volumes
 
 
@@ -52,6 +53,7 @@ ROUTES: list[tuple[str, type[Any]]] = [
     *volumes.ROUTES,
     *runtime.ROUTES,
     *traces.ROUTES,
+    *trail.ROUTES,
     *lm.ROUTES,
 ]
 

@@ -19,7 +19,7 @@ from jupyter_server.auth import Authorizer, User
 from jupyter_server.base.handlers import JupyterHandler
 
 from fleet_rlm.server.auth.deployment import Entra
-from fleet_rlm.server.auth.identity import identity_of
+from fleet_rlm.server.auth.identity import Identity, identity_of
 from fleet_rlm.server.auth.permission import Permission, permits
 from fleet_rlm.server.auth.refusals import Forbidden, refusal_of
 from fleet_rlm.server.auth.refused import RefusedRequest
@@ -28,6 +28,11 @@ from fleet_rlm.server.auth.user import EntraUser
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 PERMISSION = "__fleet_permission__"
+
+DENIED = "fleet_denied"
+"""Of the web application: told (identity, action, resource) of each that was not allowed."""
+
+Denied = Callable[[Identity, str, str], None]
 
 
 class EntraAuthorizer(Authorizer):
@@ -65,6 +70,7 @@ def authorized(action: str, resource: str) -> Callable[[Method], Method]:
                 raise RefusedRequest(refusal_of(self))
             allowed = await ensure_async(self.authorizer.is_authorized(self, user, action, resource))
             if allowed is not True or not permits(identity_of(self).roles, action, resource):
+                tell_denied(self, action, resource)
                 raise RefusedRequest(Forbidden("permission_denied", f"you may not {action} {resource} here"))
             result = method(self, *args, **kwargs)
             return await result if isinstance(result, Awaitable) else result
@@ -74,6 +80,19 @@ def authorized(action: str, resource: str) -> Callable[[Method], Method]:
         return checked  # type: ignore[return-value]
 
     return mark
+
+
+def tell_denied(handler: JupyterHandler, action: str, resource: str) -> None:
+    """Tell whoever wants to know that somebody who is signed in may not do that."""
+    tell: Denied | None = handler.settings.get(DENIED)
+    if tell is not None:
+        tell(identity_of(handler), action, resource)
+        handler._fleet_denied = True  # type: ignore[attr-defined]
+
+
+def was_denied(handler: object) -> bool:
+    """Whether that was told of this request."""
+    return getattr(handler, "_fleet_denied", False)
 
 
 def permission_of(method: object) -> Permission | None:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_core.utils import ensure_async
+from jupyter_server.auth import User
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado.web import HTTPError, RequestHandler, stream_request_body
@@ -19,8 +20,9 @@ from tornado.websocket import WebSocketHandler
 
 from fleet_rlm.server.auth.body import Bounded
 from fleet_rlm.server.auth.credentials import SUBPROTOCOL, is_websocket
+from fleet_rlm.server.auth.failures import FAILURES, Failures, TooManyFailures, shown
 from fleet_rlm.server.auth.identity import Identity, identity_of
-from fleet_rlm.server.auth.refusals import Forbidden, InvalidToken, NoWebSocket, refusal_of
+from fleet_rlm.server.auth.refusals import AuthUnavailable, Forbidden, InvalidToken, NoWebSocket, Refusal, refusal_of
 from fleet_rlm.server.auth.refused import RefusedRequest
 
 if TYPE_CHECKING:
@@ -64,15 +66,46 @@ class Guarded(Bounded, Ours):
         """
         if self.check_host():  # else the server's own `prepare` refuses
             self.current_user = self._jupyter_current_user = None
-            user = await ensure_async(self.identity_provider.get_user(self))
+            user = await self._known()
             self.current_user = self._jupyter_current_user = user
             if user is None and not self._public():
-                if self.identity_provider.get_token(self):
-                    raise RefusedRequest(InvalidToken(WRONG_TOKEN))
-                raise RefusedRequest(refusal_of(self))
+                raise RefusedRequest(self._refusal())
             if not isinstance(self, WebSocketHandler) and not self.check_origin():  # a socket's `get` checks its own
                 raise RefusedRequest(Forbidden("origin_forbidden", "pages of this origin may not call the server"))
         await super().admit(**options)
+
+    async def _known(self) -> User | None:
+        """Who it is, for the identity provider; and how often whoever it is was not.
+
+        Raises:
+            RefusedRequest: too many sign-ins have failed here.
+        """
+        provider, failures, secret = self.identity_provider, self.settings.get(FAILURES), shown(self.request)
+        if not isinstance(failures, Failures) or secret is None:
+            return await ensure_async(provider.get_user(self))
+        address = self.request.remote_ip or ""
+        try:
+            if getattr(provider, "is_guessable", True):
+                failures.check(address, secret)
+            user = await ensure_async(provider.get_user(self))
+            refusal = self._refusal()
+            if user is not None:
+                failures.passed(secret)
+            elif not isinstance(refusal, AuthUnavailable):
+                if failures.tell is not None and getattr(provider, "audit", None) is None:
+                    failures.tell("refused", {"ip": address, "code": refusal.code})
+                failures.failed(address, secret, refusal.account)
+        except TooManyFailures as too_many:
+            if self._public():
+                return None
+            raise RefusedRequest(too_many) from None
+        return user
+
+    def _refusal(self) -> Refusal:
+        """Why nobody is known."""
+        if getattr(self, "_fleet_refusal", None) is None and self.identity_provider.get_token(self):
+            return InvalidToken(WRONG_TOKEN)
+        return refusal_of(self)
 
     def _public(self) -> bool:
         verb = getattr(self, (self.request.method or "").lower(), None)
@@ -100,6 +133,8 @@ class Guarded(Bounded, Ours):
         if isinstance(refusal, NoWebSocket):
             self.set_header("Upgrade", "websocket")
             self.set_header("Sec-WebSocket-Version", "13")
+        if not self.is_read:
+            self.set_header("Connection", "close")
         if status == 405:
             self.set_header("Allow", ", ".join([*verbs_of(type(self)), "OPTIONS"]))
         self.set_header("Content-Type", "application/json")

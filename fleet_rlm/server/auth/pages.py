@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -16,10 +16,11 @@ from tornado.web import HTTPError
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.auth.codeflow import Begun
 from fleet_rlm.server.auth.credentials import TICKET
+from fleet_rlm.server.auth.failures import FAILURES, Failures, TooManyFailures
 from fleet_rlm.server.auth.guard import FleetHandler, Ours
 from fleet_rlm.server.auth.permission import SELF
 from fleet_rlm.server.auth.provider import HOST_ONLY, EntraIdentityProvider
-from fleet_rlm.server.auth.refusals import InvalidToken, Refusal
+from fleet_rlm.server.auth.refusals import AuthUnavailable, InvalidToken, Refusal
 from fleet_rlm.server.auth.signins import TICKET_S
 from fleet_rlm.server.auth.user import EntraUser
 
@@ -30,6 +31,8 @@ STATE = re.compile(r"[A-Za-z0-9_-]{20,100}")
 
 class _Page(Ours, JupyterHandler):
     """A page of the sign-in, never cached, framed, or told to other sites."""
+
+    retry_after: int | None = None
 
     @property
     def provider(self) -> EntraIdentityProvider:
@@ -58,9 +61,22 @@ class _Page(Ours, JupyterHandler):
         return path if plain and not urlsplit(path).netloc else self.base_url
 
     def refuse(self, refusal: Refusal) -> HTTPError:
-        """The refusal, recorded, as tornado raises it."""
+        """The refusal, recorded, as tornado raises it; another one where too many sign-ins have failed here."""
         self.provider.record("refused", self, code=refusal.code)
+        failures = self.settings.get(FAILURES)
+        if isinstance(failures, Failures) and not isinstance(refusal, AuthUnavailable):
+            try:
+                failures.failed(self.request.remote_ip or "", self.request.query, refusal.account)
+            except TooManyFailures as too_many:
+                self.retry_after = too_many.retry_after
+                refusal = too_many
         return HTTPError(refusal.status, str(refusal))
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """As the server's pages tell it, and when to come back."""
+        if self.retry_after is not None:
+            self.set_header("Retry-After", str(self.retry_after))
+        super().write_error(status_code, **details)
 
 
 class SignIn(_Page):

@@ -51,6 +51,9 @@ class EntraIdentityProvider(IdentityProvider):
         audit: told ("sign_in" | "sign_out" | "refused", facts) of each; facts hold ids and codes, never a token.
     """
 
+    is_guessable = False
+    """Whether trying many tokens could find a right one; these are signed."""
+
     updatable_fields: List[Any] = List([], help="None: names come from Entra.")
 
     def __init__(self, **traits: Any) -> None:
@@ -120,7 +123,9 @@ class EntraIdentityProvider(IdentityProvider):
                 self._admitted.popitem(last=False)
             self._admitted[user.username] = (admitted, time.monotonic() + ADMITTED_S)
         if not admitted:
-            raise Forbidden("tenant_forbidden", "this organisation is not admitted here")
+            refusal = Forbidden("tenant_forbidden", "this organisation is not admitted here")
+            refusal.account = user.username
+            raise refusal
 
     async def _proven(self, handler: RequestHandler, credential: Credential) -> EntraUser:
         if credential.kind == "ticket":

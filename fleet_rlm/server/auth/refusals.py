@@ -14,9 +14,11 @@ class Refusal(FleetError):
     Attributes:
         status: the HTTP status that says so.
         code: the stable name of the reason, for programs.
+        account: whom it was about, where that is proven; it is told to nobody.
     """
 
     status: int = 403
+    account: str | None = None
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

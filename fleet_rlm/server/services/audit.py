@@ -1,7 +1,8 @@
 """Audit: notes who did what, beside the request and in order; the store only ever adds to it.
 
 An entry holds ids, codes and counts: no token, no question, no content. One that cannot be stored is written to the log
-whole and counted, and the request it belongs to goes on.
+whole and counted, and the request it belongs to goes on. What was not allowed or failed is folded where it is many
+times the same, because whoever is refused may ask as often as they like.
 """
 
 from __future__ import annotations
@@ -9,37 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_rlm.core.errors import FleetError
 from fleet_rlm.server import metrics
+from fleet_rlm.server.services.folding import Detail, Entry, Folding
 from fleet_rlm.server.services.owner import Owner
-from fleet_rlm.server.services.rates import Rates, TooFast
 
 if TYPE_CHECKING:
+    from fleet_rlm.server.auth.identity import Identity
     from fleet_rlm.sessions.store import Store
 
 WAITING = 10_000
 CLOSE_S = 10.0
-STRANGERS = 60
 NOBODY = Owner("server", "nobody")
 """Whose entry it is where nobody was let in."""
 
 logger = logging.getLogger("fleet_rlm")
-
-Detail = str | int | bool | None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is noted; `owner` is the actor."""
-
-    owner: Owner
-    action: str
-    object: str | None
-    outcome: str
-    detail: dict[str, Detail]
 
 
 class Audit:
@@ -53,35 +40,33 @@ class Audit:
         self._store = store
         self._entries: asyncio.Queue[Entry] = asyncio.Queue(WAITING)
         self._writer: asyncio.Task[None] | None = None
-        self._strangers = Rates({"read": STRANGERS})
+        self._folding = Folding(self._queue)
 
     def record(
         self, owner: Owner, action: str, object: str | None = None, outcome: str = "ok", **detail: Detail
     ) -> None:
         """Note something; it is stored meanwhile."""
         entry = Entry(owner, action, object, outcome, detail)
-        try:
-            self._entries.put_nowait(entry)
-        except asyncio.QueueFull:
-            self._lost(entry, "too many wait for the store")
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+        if outcome == "ok":
+            self._queue(entry)
+        else:
+            self._folding.take(entry)
+
+    def denied(self, identity: Identity, action: str, resource: str) -> None:
+        """Note that somebody who is signed in may not do that."""
+        self.record(Owner.of(identity), "permission_denied", resource, "denied", code=action)
 
     def sign_in(self, what: str, facts: Mapping[str, str]) -> None:
-        """Note what an identity provider tells of a sign-in; of those who showed nothing good, `STRANGERS` a minute."""
+        """Note what an identity provider tells of a sign-in."""
         known = "tid" in facts and "oid" in facts
         owner = Owner(facts["tid"], facts["oid"]) if known else NOBODY
-        if not known:
-            try:
-                self._strangers.take(NOBODY, "read")
-            except TooFast:  # the log has them, and the metrics count them
-                return
         detail = {name: facts[name] for name in ("ip", "uti", "azp", "code") if name in facts}
         outcome = "denied" if what == "refused" else "ok"
         self.record(owner, "sign_in" if what == "refused" else what, None, outcome, **detail)
 
     async def close(self) -> None:
         """Store what waits."""
+        self._folding.flush()
         if self._writer is None:
             return
         try:
@@ -91,6 +76,14 @@ class Audit:
             while not self._entries.empty():
                 self._lost(self._entries.get_nowait(), "the server stops")
         self._writer.cancel()
+
+    def _queue(self, entry: Entry) -> None:
+        try:
+            self._entries.put_nowait(entry)
+        except asyncio.QueueFull:
+            self._lost(entry, "too many wait for the store")
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         while True:

@@ -177,6 +177,7 @@ ROWS = [
     _row(f"{API}/runtime/status", "GET", "200", "200"),
     _row(f"{API}/runtime/tests/lm", "POST", FORBIDDEN, FORBIDDEN),
     _row(f"{API}/runtime/tests/sandbox", "POST", FORBIDDEN, FORBIDDEN),
+    _row(f"{API}/audit", "GET", FORBIDDEN, FORBIDDEN),
     _row(f"{API}/lm/chat/completions", "POST", "401 invalid_token", "401 invalid_token", body={"model": "twin"}),
     _row(f"{API}/lm/models", "GET", "401 invalid_token", "401 invalid_token"),
     _row(f"{API}/runs", "POST", "201 hers", "201", body=QUESTION, begins=True),
@@ -196,7 +197,8 @@ runs and volumes are what they were. What others are told of her ids is, word fo
 nobody has.
 
 A run that others start in a session of the same name is in a session of their own. Model calls are open to kernels'
-tokens only, and the server's settings to `Fleet.Admin` (and unchangeable unless `APP_ENV=local`).
+tokens only. The audit, of one's own tenant, and the server's settings are open to `Fleet.Admin`; the settings cannot be
+changed unless `APP_ENV=local`.
 
 | verb | route | Ada | Carl and Bob |
 |---|---|---|---|

@@ -205,6 +205,38 @@ def test_the_audit_says_who_did_what_and_holds_no_token_and_no_content(deployed:
     assert not [row for row in rows if WORD in row[0] or person.token[-40:] in row[0]]
 
 
+def test_the_audit_is_read_by_an_administrator_of_its_own_tenant(deployed: World) -> None:
+    user, admin, other = deployed.person(0), deployed.person(0, "Fleet.Admin"), deployed.person(1, "Fleet.Admin")
+    for person in (user, deployed.person(0, "Fleet.Read")):
+        answer = person.request("GET", "/fleet/api/v1/audit")
+        assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    path = f"audit?actor={user.user}&action=permission_denied"
+    (entry,) = until(lambda: admin.api("GET", path)["items"])
+    assert (entry["object"], entry["outcome"], entry["detail"]) == ("fleet.audit", "denied", {"code": "read"})
+    assert other.api("GET", path)["items"] == []
+    assert until(lambda: [one for one in audited(deployed, admin) if one == ("audit.read", None, "ok")])
+
+
+def test_failed_sign_ins_are_slowed_down_and_a_right_token_is_let_in(deployed: World) -> None:
+    person = deployed.person(0)
+    wrong = {"Authorization": f"Bearer {person.token[:-9]}tampered1"}
+    trail = deployed.store.scoped(NOBODY.account()).audit
+    before = trail.list().total
+    statuses = []
+    for _ in range(100):
+        answer = person.request("GET", "/fleet/api/v1/runs", headers=wrong)
+        statuses.append(answer.status_code)
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) < 60
+    assert answer.json()["code"] == "rate_limited"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert person.request("GET", "/fleet/api/v1/runs").status_code == 200  # Entra's tokens cannot be guessed
+    page = httpx.get(f"{deployed.server.origin}/fleet/oauth/callback?state=none", trust_env=False)
+    assert page.status_code == 429
+    assert int(page.headers["Retry-After"]) >= 1
+    assert trail.list().total <= before + 12  # five of each kind, and what was folded
+
+
 def test_metrics_count_runs_calls_and_refusals_and_name_nobody(deployed: World, person: Person) -> None:
     before = figures(deployed)
     with person.socket("ws/execution") as connection:

@@ -67,18 +67,31 @@ class AuditTrail(Verbs):
         *,
         action: str | None = None,
         actor: str | None = None,
+        object: str | None = None,
+        outcome: str | None = None,
         after: datetime.datetime | None = None,
+        before: datetime.datetime | None = None,
+        below: int | None = None,
         limit: int = LIMIT,
         offset: int = 0,
     ) -> Page[Audit]:
-        """Entries, the latest first."""
+        """Entries, the latest first.
+
+        Args:
+            after, before: aware times; the first is included, the second not.
+            below: entries with smaller numbers only: a place that stays where it is while others are added.
+        """
         query = select(Audit)
-        if action is not None:
-            query = query.where(Audit.action == action)
-        if actor is not None:
-            query = query.where(Audit.actor == actor)
+        wanted = ((Audit.action, action), (Audit.actor, actor), (Audit.object, object), (Audit.outcome, outcome))
+        for column, value in wanted:
+            if value is not None:
+                query = query.where(column == value)
         if after is not None:
             query = query.where(Audit.at >= after)
+        if before is not None:
+            query = query.where(Audit.at < before)
+        if below is not None:
+            query = query.where(Audit.seq < below)
         async with self._read() as unit:
             return await unit.page(query, limit, offset, (Audit.seq.desc(),))
 
