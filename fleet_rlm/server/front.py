@@ -73,7 +73,7 @@ class _Door(HTTPMessageDelegate):
             if going is not None:
                 await going
         elif (length or 0) > DROPPED_BYTES or "Expect" in headers:
-            self._refuse(self._refusal)
+            self._refuse(self._refusal, Connection="close")
         else:
             self._connection.set_max_body_size(DROPPED_BYTES)
 
@@ -104,9 +104,9 @@ class _Door(HTTPMessageDelegate):
         if self._refusal is None:
             self._inner.on_connection_close()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, **more: str) -> None:
         body = json.dumps({"code": refusal.code, "message": str(refusal)}).encode()
-        told = HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
+        told = HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(body)), **more})
         challenge = refusal.challenge()
         if challenge is not None:
             told["WWW-Authenticate"] = challenge

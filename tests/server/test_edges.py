@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
@@ -226,6 +226,31 @@ def test_a_stranger_fills_no_memory(server: Serving, path: str, announced: bool)
         assert server.memory() - before < 24 << 20
         stranger.sendall(piece if announced else b"0\r\n\r\n")
         assert stranger.recv(1_000).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_connection_outlives_what_is_refused_on_it(server: Serving) -> None:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    asked = [
+        ("GET", f"{API}/nope", {**SIGNED_IN}, None, 404),
+        ("GET", f"{API}/runs", {}, None, 401),
+        ("POST", f"{API}/runs", {}, b"{}", 401),
+        ("POST", f"{API}/runs", SIGNED_IN, b"{", 422),
+        ("POST", f"{API}/runs", SIGNED_IN, b"x" * (2 << 20), 413),
+        ("DELETE", f"{API}/runs", SIGNED_IN, None, 405),
+        ("GET", f"{API}/ws/execution", SIGNED_IN, None, 426),
+        ("GET", f"{API}/runs", SIGNED_IN, None, 200),
+    ]
+    connection.connect()
+    kept = connection.sock
+    for verb, path, headers, body, status in asked:
+        connection.request(verb, path, body, headers)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+        assert connection.sock is kept
+    connection.request("BREW", f"{API}/runs", None, SIGNED_IN)
+    assert connection.getresponse().headers["Connection"] == "close"
+    connection.close()
 
 
 def test_more_than_anybody_may_send_is_not_even_read(server: Serving) -> None:

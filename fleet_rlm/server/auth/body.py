@@ -31,9 +31,11 @@ class Bounded(_Handler):
 
     Attributes:
         most_bytes: what a body may have.
+        is_read: whether it was, to its end; else the connection ends with the answer.
     """
 
     most_bytes = BODY_BYTES
+    is_read = False
     _kept: bytearray | None = None
 
     async def admit(self, **options: Any) -> None:
@@ -51,7 +53,7 @@ class Bounded(_Handler):
             await self.admit(**options)
             self._check_announced()
         except Exception:  # whatever it is, it is raised as soon as the client listens
-            if self._listens_later():
+            if not self._is_cut_off():
                 await self._arrived()
             raise
         if self._finished:
@@ -83,10 +85,9 @@ class Bounded(_Handler):
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise RefusedRequest(UnsupportedBody("send the body as it is, without a Content-Encoding"))
 
-    def _listens_later(self) -> bool:
-        """Whether the client sends its body before it looks for an answer, and no more than is worth waiting for."""
-        announced = announced_bytes(self.request.headers)
-        return announced != 0 and (announced or 0) <= DROPPED_BYTES and "Expect" not in self.request.headers
+    def _is_cut_off(self) -> bool:
+        """Whether the client asked before it sends its body, or is going to send more than is worth waiting for."""
+        return "Expect" in self.request.headers or (announced_bytes(self.request.headers) or 0) > DROPPED_BYTES
 
     async def _arrived(self) -> None:
         """Let tornado go on from the headers to the body, as it does by itself after `prepare`, and wait for it."""
@@ -99,6 +100,7 @@ class Bounded(_Handler):
         except StreamClosedError:
             self.set_status(400)
             raise Finish from None
+        self.is_read = True
 
     def _gone(self) -> None:
         if not self.request._body_future.done():
