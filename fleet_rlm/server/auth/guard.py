@@ -135,8 +135,6 @@ class Guarded(Bounded, Ours):
             self.set_header("Sec-WebSocket-Version", "13")
         if not self.is_read:
             self.set_header("Connection", "close")
-        if not self.is_read:
-            self.set_header("Connection", "close")
         if status == 405:
             self.set_header("Allow", ", ".join([*verbs_of(type(self)), "OPTIONS"]))
         self.set_header("Content-Type", "application/json")
