@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.cli import options
+from fleet_rlm.cli.answering import Aside, answered, check_answerable
 from fleet_rlm.core.errors import FleetError, UserError
 from fleet_rlm.core.report.facts import printable
 
@@ -26,6 +27,7 @@ def ask(question: str, context: dict[str, Any], args: argparse.Namespace, consol
     """Start a run and wait for its end, however it ends; Ctrl-C stops it. `console` shows it live."""
     from fleet_rlm.agent import runtime  # dspy: seconds
 
+    check_answerable(getattr(args, "approve", None))
     if getattr(args, "session", None) is None:
         return followed(runtime.start(question, context=context or None, **options.engine(args)), console)
     from fleet_rlm.cli.sessions import opened
@@ -36,17 +38,18 @@ def ask(question: str, context: dict[str, Any], args: argparse.Namespace, consol
 
 
 def followed(run: Run, console: Console | None, *, told: Iterable[object] = ()) -> Run:
-    """Wait for the end of a run that has started; Ctrl-C stops it. `console` shows it live.
+    """Wait for the end of a run that has started, and let the user answer what it asks; Ctrl-C stops it. `console`
+    shows it live.
 
     What the run warns of goes to standard error, except for what the user was `told` before.
     """
     from fleet_rlm.cli.live import live
 
     if console is None:
-        _wait(run)
+        _wait(run, nullcontext)
     else:
-        with live(run, console):
-            _wait(run)
+        with live(run, console) as view:
+            _wait(run, view.aside)
     known = {str(one) for one in told}
     for note in run.tree.notes:
         if note.level == "warning" and note.text not in known:
@@ -54,10 +57,9 @@ def followed(run: Run, console: Console | None, *, told: Iterable[object] = ()) 
     return run
 
 
-def _wait(run: Run) -> None:
+def _wait(run: Run, aside: Aside) -> None:
     try:
-        with suppress(FleetError):
-            run.wait()
+        answered(run, aside)
     except KeyboardInterrupt:
         run.stop()
         with suppress(FleetError, TimeoutError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -58,6 +60,17 @@ class TreeOnTerminal:
         self._live.vertical_overflow = "visible"
         self._live.stop()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, the tree is off the terminal."""
+        self._live.transient = True
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.transient = False
+            self._live.start()
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         while not self._events.empty():
             self._tree.apply(self._events.get())
@@ -95,6 +108,10 @@ class TreeInLines:
         self._unsubscribe()
         self._events.put(None)
         self._writer.join()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Lines stay where they are."""
+        return nullcontext()
 
     def _write(self) -> None:
         while (event := self._events.get()) is not None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fleet_rlm.cli import options
+from fleet_rlm.cli.answering import check_answerable
 from fleet_rlm.cli.asking import NO_ANSWER, NOT_BEGUN, OK, STOPPED, ask, console, exit_code, followed, report_of
 from fleet_rlm.cli.database import db_command
 from fleet_rlm.cli.server import lab_command, openapi_command, serve_command
@@ -68,6 +69,7 @@ def resume_command(args: argparse.Namespace) -> int:
     from fleet_rlm.core.runs import open_run
 
     run, changes = open_run(args.run), options.changes(args)
+    check_answerable(args.approve or run.approvals)
     with session_of(run) as session:
         going = session.resume(run, **changes) if session else run.resume(**changes)
         return _told(followed(going, _screen(args), told=session.notices if session else ()), args)
@@ -78,6 +80,7 @@ def branch_command(args: argparse.Namespace) -> int:
     from fleet_rlm.core.runs import open_run
 
     run, changes = open_run(args.run), options.changes(args)
+    check_answerable(args.approve or run.approvals)
     with session_of(run) as session:
         going = session.branch(run, args.span, **changes) if session else run.branch(args.span, **changes)
         return _told(followed(going, _screen(args), told=session.notices if session else ()), args)

@@ -41,6 +41,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "- is standard input as text",
     )
     _engine(run)
+    _approve(run)
     run.add_argument("--session", metavar="NAME", help="ask as a turn of this session, which is made if there is none")
     run.add_argument("--plan", action="store_true", help="print what would be sent first; no model is called")
     run.add_argument("--quiet", action="store_true", help="print the answer only")
@@ -61,6 +62,7 @@ def parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     chat = _command(kinds, commands, "chat", "a conversation with memory, documents and a sandbox, in this terminal")
     chat.add_argument("--session", metavar="NAME", default="chat", help="which one (by default one called chat)")
     _engine(chat)
+    _approve(chat)
     chat.add_argument("--quiet", action="store_true", help="print the answers only")
 
     _command(kinds, commands, "sessions", "the conversations on this machine, the one used last first")
@@ -122,6 +124,7 @@ def engine(args: argparse.Namespace) -> dict[str, Any]:
         "depth": args.depth,
         "concurrency": args.concurrency,
         "sandbox": args.sandbox,
+        "approve": getattr(args, "approve", None),
         "record": args.record,
         "replay": args.replay,
     }
@@ -143,6 +146,7 @@ def changes(args: argparse.Namespace) -> dict[str, Any]:
         "sub_lm": args.sub_model,
         "budget": args.budget,
         "timeout": args.timeout,
+        "approve": args.approve,
     }
     return {name: value for name, value in chosen.items() if value is not None}
 
@@ -158,6 +162,7 @@ def _changes(command: argparse.ArgumentParser) -> None:
     add("--budget", type=int, metavar="N", help="model calls the run may make, those already made included")
     add("--timeout", type=float, metavar="S", help="seconds for the rest of the run")
     add("--with", dest="inputs", action="append", default=[], metavar="NAME=PATH", help="data that was not kept")
+    _approve(command)
     add("--quiet", action="store_true", help="print the answer only")
     add("--json", action="store_true", help="print one JSON object: answer, status, usage, paths")
     add("--html", type=Path, metavar="PATH", help="where the report goes; by default beside the run's log")
@@ -181,6 +186,15 @@ def _engine(command: argparse.ArgumentParser) -> None:
     add("--sandbox", metavar="NAME", help="where generated code runs: local (confined) or process (not confined)")
     add("--record", metavar="FILE", help="append the models' replies to FILE")
     add("--replay", metavar="FILE", help="answer from the replies in FILE; no model is called and no key is needed")
+
+
+def _approve(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--approve",
+        choices=("auto", "edits", "ask"),
+        help="which tools of the agent wait for your answer in this terminal: auto (by default) none, edits those that "
+        "fetch or clone, ask those that write to the session's memory and buffers too",
+    )
 
 
 def _server(command: argparse.ArgumentParser, port: int) -> None:

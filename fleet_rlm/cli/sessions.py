@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from fleet_rlm.cli import options
+from fleet_rlm.cli.answering import check_answerable
 from fleet_rlm.cli.asking import OK, console, followed
 from fleet_rlm.core.errors import FleetError
 
@@ -56,6 +57,7 @@ def sessions_command(args: argparse.Namespace) -> int:
 
 def chat_command(args: argparse.Namespace) -> int:
     """`fleet chat`."""
+    check_answerable(args.approve)
     out = console()
     with opened(args.session) as session:
         print(f"session {session.name}, {len(session.turns):,} turns; /help says what else there is, /quit leaves")

@@ -177,6 +177,12 @@ class Run:
         self._limit(span, **limits)
 
     @property
+    def approvals(self) -> str:
+        """Which tools of its agent wait for a person: "auto" (none), "edits" or "ask"."""
+        latest = self.tree.resumed or self.tree.start
+        return latest.approve if latest else "auto"
+
+    @property
     def asks(self) -> list[Ask]:
         """What it waits for a person to decide, oldest first; `approve` answers."""
         return list(self.tree.asks.values())

@@ -21,6 +21,7 @@ from fleet_rlm.notebook.suggest import did_you_mean
 
 MODES = ("auto", "rlm_only", "tools_only", "direct")
 SANDBOXES = ("local", "process")
+POLICIES = ("auto", "edits", "ask")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,13 @@ class Arguments:
         value="|".join(SANDBOXES),
         choices=SANDBOXES,
         help="where generated code runs: local is confined; process is a separate process without confinement",
+    )
+    approve: str | None = _option(
+        "--approve",
+        value="|".join(POLICIES),
+        choices=POLICIES,
+        help="which tools of the agent wait for your answer: auto (the default) none, edits those that fetch or clone, "
+        "ask those that write to the session's memory and buffers too",
     )
     record: str | None = _option("--record", value="FILE", help="append the models' replies to FILE")
     replay: str | None = _option(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from fleet_rlm.notebook import arguments, outcome
+from fleet_rlm.notebook.answering import check_answerable
 from fleet_rlm.notebook.arguments import Arguments
 from fleet_rlm.notebook.context import gather, interpolate, texts_that_name_files
 from fleet_rlm.notebook.current import SESSIONS
@@ -49,6 +50,7 @@ class Question:
             "depth": options.depth,
             "concurrency": options.concurrency,
             "sandbox": options.sandbox,
+            "approve": options.approve,
             "record": options.record,
             "replay": options.replay,
         }
@@ -75,7 +77,7 @@ def read(line: str, body: str, namespace: Namespace) -> Question | None:
 
 def ask(shell: Any, question: Question) -> None:
     """Run the question and block until it has ended; under `--detach` or `--plan` return at once."""
-    blocking(lambda: _begin(shell, question))
+    blocking(lambda: _begin(shell, question, awaits=False))
 
 
 def blocking(begin: Callable[[], tuple[Run, View] | None]) -> None:
@@ -97,7 +99,7 @@ def blocking(begin: Callable[[], tuple[Run, View] | None]) -> None:
 
 async def ask_awaiting(shell: Any, question: Question) -> None:
     """The same, leaving the kernel's loop free for widget messages meanwhile."""
-    await awaiting(lambda: _begin(shell, question))
+    await awaiting(lambda: _begin(shell, question, awaits=True))
 
 
 async def awaiting(begin: Callable[[], tuple[Run, View] | None]) -> None:
@@ -113,7 +115,7 @@ async def awaiting(begin: Callable[[], tuple[Run, View] | None]) -> None:
         raise outcome.in_one_line(error)
 
 
-def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
+def _begin(shell: Any, question: Question, *, awaits: bool) -> tuple[Run, View] | None:
     """Start the run and show it; None when there is nothing left to wait for."""
     from fleet_rlm.agent import runtime  # dspy: seconds, so not before the first question
     from fleet_rlm.core.errors import FleetError
@@ -125,6 +127,7 @@ def _begin(shell: Any, question: Question) -> tuple[Run, View] | None:
             described = (session or runtime).plan(question.task, **question.for_engine()).text()
             print(f"%%fleet {arguments.given(options)}\n\n{described}")
             return None
+        check_answerable(shell, options.approve, awaits=awaits, quiet=options.quiet, detached=options.detach)
         view = view_for(shell, quiet=options.quiet, detached=options.detach)
         run = (session or runtime).start(question.task, **question.for_engine())
         if session is not None:

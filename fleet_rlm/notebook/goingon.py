@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from fleet_rlm.notebook.answering import check_answerable
 from fleet_rlm.notebook.arguments import Option, options, split_words, unquoted, value_of
 from fleet_rlm.notebook.asking import awaiting, blocking, follow
 from fleet_rlm.notebook.context import gather
@@ -22,7 +23,7 @@ from fleet_rlm.notebook.suggest import did_you_mean
 if TYPE_CHECKING:
     from fleet_rlm.core.run import Run
 
-SHARED = ("context", "output", "model", "sub_model", "budget", "usd", "timeout", "quiet", "detach")
+SHARED = ("context", "output", "model", "sub_model", "budget", "usd", "timeout", "approve", "quiet", "detach")
 """The options of `%%fleet` that both take."""
 
 EDITS = {
@@ -50,16 +51,16 @@ def go_on(shell: Any, verb: str, words: list[str]) -> None:
     Raises:
         UsageError: it cannot be carried out as written.
     """
-    blocking(_beginning(shell, verb, words))
+    blocking(_beginning(shell, verb, words, awaits=False))
 
 
 async def go_on_awaiting(shell: Any, line: str) -> None:
     """The same for a whole line, leaving the kernel's loop free meanwhile."""
     verb, *words = split_words(line)
-    await awaiting(_beginning(shell, verb, words))
+    await awaiting(_beginning(shell, verb, words, awaits=True))
 
 
-def _beginning(shell: Any, verb: str, words: list[str]) -> Callable[[], tuple[Run, View] | None]:
+def _beginning(shell: Any, verb: str, words: list[str], *, awaits: bool) -> Callable[[], tuple[Run, View] | None]:
     names, given = _read(verb, words)
     wanted = 2 if verb == "branch" else 1
     if len(names) > wanted or (verb == "branch" and len(names) < 2):
@@ -74,6 +75,8 @@ def _beginning(shell: Any, verb: str, words: list[str]) -> Callable[[], tuple[Ru
             run = RUNS.find(names[0] if names else "", shell.user_ns)
             view = view_for(shell, quiet=bool(quiet), detached=bool(detach))
             changes = _changes(given, shell.user_ns)
+            policy = changes.get("approve") or run.approvals
+            check_answerable(shell, policy, awaits=awaits, quiet=bool(quiet), detached=bool(detach))
             if verb == "resume":  # before a session is entered for it, and the one before left
                 check_unanswered(run.tree.end, more="budget" in changes or "timeout" in changes)
             session = SESSIONS.of_run(run)

@@ -56,7 +56,10 @@ class Widget:
     def begin(self, run: Run) -> None:
         from fleet_rlm.notebook.widget import RunWidget
 
-        display(RunWidget(run.log, on_stop=run.stop, title=run.task))
+        def approve(ask: int, answer: str, note: str | None) -> None:
+            run.approve(answer, ask=ask, note=note)
+
+        display(RunWidget(run.log, on_stop=run.stop, on_approve=approve, title=run.task))
 
     def end(self, run: Run) -> None:
         display(run)

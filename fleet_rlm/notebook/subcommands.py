@@ -1,4 +1,4 @@
-"""`%fleet runs`, `show`, `stop`, `limit`, `status`, `models`, `config`, `doctor`, `help`: runs and settings.
+"""`%fleet runs`, `show`, `stop`, `approve`, `limit`, `status`, `models`, `config`, `doctor`, `help`: runs and settings.
 
 Each is a function that returns the text to print, and its docstring is its line in `%fleet help`.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from fleet_rlm.notebook.arguments import Option, options, split_words, value_of
+from fleet_rlm.notebook.arguments import Option, options, split_words, unquoted, value_of
 from fleet_rlm.notebook.current import SESSIONS
 from fleet_rlm.notebook.goingon import VERBS, go_on
 from fleet_rlm.notebook.runs import RUNS
@@ -22,6 +22,17 @@ from fleet_rlm.notebook.tables import short, table
 
 if TYPE_CHECKING:
     from fleet_rlm.core.run import Run
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("the number of a question, as %fleet status tells it")
+    return int(text)
+
+
+_ALWAYS = Option(("--always",), "this tool, for the rest of the run")
+_NOTE = Option(("--note",), "what the model should do instead", "TEXT", unquoted)
+_ASK = Option(("--ask",), "which question, where a run asks several", "N", _number)
 
 ELSEWHERE = 10
 """Runs of other kernels that `%fleet runs` names."""
@@ -68,10 +79,12 @@ def _of_a_run(name: str, words: list[str], shell: Any) -> str:
         raise UsageError(f"%fleet {name} takes one run, not {' '.join(names)!r}")
     if names or name in ("show", "status"):
         return OF_A_RUN[name](RUNS.find(names[0] if names else "", shell.user_ns), **given)
-    going_on = RUNS.running()
+    going_on, doing = RUNS.running(), "going on"
+    if name in ("approve", "deny"):
+        going_on, doing = [run for run in going_on if run.asks], "waiting for an answer"
     if len(going_on) != 1:
         ids = ", ".join(run.id for run in going_on)
-        raise UsageError(f"several runs are going on, say which: {ids}" if ids else "no run is going on")
+        raise UsageError(f"several runs are {doing}, say which: {ids}" if ids else f"no run is {doing}")
     return OF_A_RUN[name](going_on[0], **given)
 
 
@@ -96,6 +109,10 @@ def options_of(name: str) -> dict[str, tuple[str, Option]]:
     """Flag -> keyword and option, for a subcommand; a limit is written as in `%%fleet`."""
     if name == "show":
         return {"--sent": ("sent", Option(("--sent",), "every prompt exactly as a model got it"))}
+    if name == "approve":
+        return {"--always": ("always", _ALWAYS), "--ask": ("ask", _ASK)}
+    if name == "deny":
+        return {"--note": ("note", _NOTE), "--ask": ("ask", _ASK)}
     limits = {"budget": "calls", "usd": "usd", "timeout": "seconds"} if name == "limit" else {}
     return {options()[field].flags[0]: (keyword, options()[field]) for field, keyword in limits.items()}
 
@@ -116,6 +133,21 @@ def _stop(run: Run) -> str:
         return f"run {run.id} has already ended: {run.status}"
     run.stop()
     return f"run {run.id} is told to stop"
+
+
+def _approve(run: Run, *, always: bool = False, ask: int | None = None) -> str:
+    """[RUN] [--always] [--ask N]: allow what a run asks; --always: that tool, for the rest of the run"""
+    return _decided(run, "always" if always else "once", ask)
+
+
+def _deny(run: Run, *, note: str | None = None, ask: int | None = None) -> str:
+    """[RUN] [--note TEXT] [--ask N]: decline what a run asks; it is told the note and goes another way"""
+    return _decided(run, "no", ask, note)
+
+
+def _decided(run: Run, answer: str, ask: int | None, note: str | None = None) -> str:
+    asked = run.approve(answer, ask=ask, note=note)
+    return f"{asked.question} {'no' if answer == 'no' else f'yes, {answer}'} (run {run.id})"
 
 
 def _limit(run: Run, **limits: Any) -> str:
@@ -139,6 +171,7 @@ def _status(run: Run) -> str:
         ["spent", f"{spent.calls} calls, {_seconds(run)} s, {_known(spent.tokens)} tokens, {_known(spent.usd)} USD"],
         ["left", _left(run)],
         ["sandbox", f"{isolation.backend}, {isolation.tier}" if isolation else "none started"],
+        *([f"asks, {ask.seq}", f"{ask.question} (%fleet approve, %fleet deny)"] for ask in run.asks),
         *([["error", run.error]] if run.error else []),
     ]
     return table(rows)
@@ -204,7 +237,14 @@ def _help() -> str:
     return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table([*rows, *help_lines()])}"
 
 
-OF_A_RUN: dict[str, Callable[..., str]] = {"show": _show, "stop": _stop, "limit": _limit, "status": _status}
+OF_A_RUN: dict[str, Callable[..., str]] = {
+    "show": _show,
+    "stop": _stop,
+    "approve": _approve,
+    "deny": _deny,
+    "limit": _limit,
+    "status": _status,
+}
 """Subcommands that take a run, by its id, the beginning of it, or a variable."""
 
 PLAIN: dict[str, Callable[[], str]] = {

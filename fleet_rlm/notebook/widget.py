@@ -1,4 +1,4 @@
-"""The live view of one run: an anywidget that carries its events to the page and Stop back.
+"""The live view of one run: an anywidget that carries its events to the page, Stop and answers back.
 
 Traits hold only what a saved notebook should still show without a kernel; the events travel as messages
 (`fleet_rlm/notebook/channel.py`), the page asks for what it misses and ignores what it has. The page half is
@@ -36,6 +36,8 @@ class RunWidget(anywidget.AnyWidget):
         log: the run's log; events on any thread.
         on_stop: called when somebody presses Stop, on whatever thread the kernel delivers messages; it must return
             at once. Should it raise, the page shows the error's text.
+        on_approve: called likewise when somebody answers what the run asks, with the number of the ask, the answer and
+            a note or None.
         title: what to show until the run has started.
         theme: "auto" takes the colours of Jupyter's theme; "light" and "dark" are for hosts that have none.
 
@@ -53,10 +55,18 @@ class RunWidget(anywidget.AnyWidget):
 
     _channel: Channel | None = None
 
-    def __init__(self, log: RunLog, *, on_stop: Callable[[], object], title: str = "", theme: str = "auto") -> None:
+    def __init__(
+        self,
+        log: RunLog,
+        *,
+        on_stop: Callable[[], object],
+        on_approve: Callable[[int, str, str | None], object],
+        title: str = "",
+        theme: str = "auto",
+    ) -> None:
         esm, css = page_half()
         super().__init__(run_id=log.run, title=title[:MAX_TITLE], theme=theme, _esm=esm, _css=css)
-        self._on_stop = on_stop
+        self._on_stop, self._on_approve = on_stop, on_approve
         self.on_msg(self._receive)
         self._unsubscribe = log.subscribe(self._note, since=0)
         self._channel = Channel(log, self.send)
@@ -76,11 +86,19 @@ class RunWidget(anywidget.AnyWidget):
             case {"v": 1, "t": "hello", "have": int(have)} if self._channel is not None:
                 self._channel.resend(have)
             case {"v": 1, "t": "stop", "id": str(request)}:
-                self.send({"v": VERSION, "t": "reply", "id": request, **self._stop()})
+                self._reply(request, self._on_stop)
+            case {"v": 1, "t": "approve", "id": str(request), "ask": int(ask), "answer": str(answer)}:
+                note = message.get("note")
+                self._reply(request, self._on_approve, ask, answer, note if isinstance(note, str) else None)
 
-    def _stop(self) -> dict[str, Any]:
+    def _reply(self, request: str, do: Callable[..., object], *given: object) -> None:
+        self.send({"v": VERSION, "t": "reply", "id": request, **self._done(do, *given)})
+
+    def _done(self, do: Callable[..., object], *given: object) -> dict[str, Any]:
         try:
-            self._on_stop()
+            do(*given)
+        except FleetError as error:  # one sentence, for whoever pressed the button
+            return {"ok": False, "error": str(error)}
         except Exception as error:  # the page waits for an answer, whatever went wrong
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
         return {"ok": True}

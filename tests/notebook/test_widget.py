@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fleet_rlm.core.errors import FleetError
+from fleet_rlm.core.errors import FleetError, NotAsked
 from fleet_rlm.core.events import RunEnd, RunResume, RunStart
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.notebook.widget import MAX_TITLE, RunWidget, page_half
@@ -21,10 +21,15 @@ START = RunStart(task="Who?", mode="auto", model="openai/x", offline=True)
 class Captured(RunWidget):
     """The real widget, its messages kept instead of sent to a comm."""
 
-    def __init__(self, log: RunLog, on_stop: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        log: RunLog,
+        on_stop: Callable[[], object] = lambda: None,
+        on_approve: Callable[[int, str, str | None], object] = lambda ask, answer, note: None,
+    ) -> None:
         self.inbox: queue.Queue[dict[str, Any]] = queue.Queue()
         self.settled = threading.Event()
-        super().__init__(log, on_stop=on_stop, title="before the start")
+        super().__init__(log, on_stop=on_stop, on_approve=on_approve, title="before the start")
         self.observe(lambda change: "answer" in change["new"] and self.settled.set(), "snapshot")
 
     def send(self, content: dict[str, Any], buffers: object = None) -> None:
@@ -120,6 +125,23 @@ def test_a_stop_that_fails_tells_the_page_why() -> None:
     assert (reply["ok"], reply["error"]) == (False, "RuntimeError: the run belongs to another kernel")
 
 
+def test_an_answer_reaches_the_run_with_its_note_and_a_refusal_is_one_sentence() -> None:
+    answers: list[tuple[int, str, str | None]] = []
+
+    def approve(ask: int, answer: str, note: str | None) -> None:
+        if answers:
+            raise NotAsked("what run r1 asked at event 3 was answered already: no")
+        answers.append((ask, answer, note))
+
+    widget = Captured(started(), on_approve=approve)
+    said = {"v": 1, "t": "approve", "id": "q1", "ask": 3, "answer": "no", "note": "read the wiki"}
+    widget.say(said)
+    assert widget.next("reply") == {"v": 1, "t": "reply", "id": "q1", "ok": True}
+    widget.say({**said, "id": "q2", "note": None})
+    assert widget.next("reply")["error"] == "what run r1 asked at event 3 was answered already: no"
+    assert answers == [(3, "no", "read the wiki")]
+
+
 @pytest.mark.parametrize(
     "message",
     [None, 7, {}, {"v": 2, "t": "stop", "id": "a"}, {"v": 1, "t": "stop"}, {"v": 1, "t": "hello", "have": "x"}],
@@ -154,7 +176,7 @@ def test_the_text_form_is_the_same_for_every_run() -> None:
 
 def test_a_long_question_is_cut_in_the_saved_state() -> None:
     log = RunLog("r")
-    widget = RunWidget(log, on_stop=lambda: None, title="w" * 10_000)
+    widget = RunWidget(log, on_stop=lambda: None, on_approve=lambda *_: None, title="w" * 10_000)
     assert len(widget.title) == MAX_TITLE
 
 

@@ -133,7 +133,7 @@ def test_no_secret_is_in_the_messages_and_the_state_of_the_widget(leaky: Leaky) 
     channel.close()
     assert REDACTED in json.dumps(sent)
     assert found(json.dumps(sent)) == []
-    widget = RunWidget(leaky.run.log, on_stop=lambda: None)
+    widget = RunWidget(leaky.run.log, on_stop=lambda: None, on_approve=lambda *_: None)
     settled = threading.Event()
     widget.observe(lambda change: "answer" in change["new"] and settled.set(), "snapshot")
     assert "answer" in widget.snapshot or settled.wait(10)
