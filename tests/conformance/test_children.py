@@ -29,6 +29,18 @@ def test_a_child_has_the_variables_and_changes_only_its_own(local: Local) -> Non
         child.run("1")
 
 
+def test_no_two_sandboxes_draw_the_same_random_numbers(local: Local) -> None:
+    draw = "import random, uuid, numpy\nrandom.random(), uuid.uuid4(), numpy.random.random()"
+    separate = [local(preload=("numpy",)).run(draw).value for _ in range(2)]
+    parent = local()
+    parent.run(draw)
+    kept = parent.checkpoint()
+    family = [parent.fork(), parent.fork(), parent.restore(kept), parent.restore(kept), parent]
+    drawn = [*separate, *(one.run(draw).value for one in family)]  # type: ignore[attr-defined]
+    for column in zip(*(str(numbers).strip("()").split(", ") for numbers in drawn), strict=True):
+        assert len(set(column)) == len(drawn)
+
+
 def test_a_forking_tool_gives_the_handler_a_child_with_the_passed_object(local: Local) -> None:
     async def sub(fork: Callable[[], Any], prompt: str, level: int = 0) -> Any:
         child: Sandbox = await fork()

@@ -54,6 +54,45 @@ def test_top_level_await_works(local: Local) -> None:
     assert local().run("import asyncio\nawait asyncio.sleep(0, 'done')").value == "'done'"
 
 
+def test_a_cell_that_awaits_runs_in_one_event_loop_as_a_whole(local: Local) -> None:
+    code = "import asyncio\ntasks = [asyncio.create_task(asyncio.sleep(0, i)) for i in range(3)]\n"
+    assert local().run(f"{code}await asyncio.gather(*tasks)").value == "[0, 1, 2]"
+    between = "queue = asyncio.Queue()\nwaiting = asyncio.create_task(queue.get())\nawait asyncio.sleep(0)\n"
+    assert local().run(f"import asyncio\n{between}queue.put_nowait(5)\nawait waiting").value == "5"
+
+
+def test_what_native_code_prints_is_kept(local: Local) -> None:
+    assert local().run("import ctypes\n_ = ctypes.CDLL(None).printf(b'from C\\n')").printed == "from C\n"
+
+
+def test_a_stream_that_code_kept_is_heard_in_children_too(local: Local) -> None:
+    parent = local()
+    parent.run("import logging\nlogging.basicConfig()")
+    child = parent.fork()
+    restored = parent.restore(parent.checkpoint())
+    for sandbox in (parent, child, restored):
+        assert sandbox.run("logging.warning('news')").stderr == "WARNING:root:news\n"  # type: ignore[attr-defined]
+
+
+def test_an_error_that_cannot_be_described_is_told_all_the_same(local: Local) -> None:
+    sandbox = local(timeout=0.5)
+    for body in ("raise SystemExit", "raise KeyboardInterrupt", "return 5", "1 / 0"):
+        error = sandbox.run(f"kept = 1\nclass Odd(Exception):\n    def __str__(self): {body}\nraise Odd").error
+        assert error is not None
+        assert error.type == "Odd"
+    endless = sandbox.run("class Odd(Exception):\n    def __str__(self):\n        while True: pass\nraise Odd").error
+    assert endless is not None
+    assert endless.type == "CellTimeout"
+    assert sandbox.run("kept").value == "1"
+
+
+def test_an_object_that_claims_every_form_is_shown_by_its_repr(local: Local) -> None:
+    result = local().run("from unittest import mock\nmock.MagicMock(name='m')")
+    assert result.error is None
+    assert result.displays == []
+    assert "MagicMock" in (result.value or "")
+
+
 def test_rich_objects_and_files_come_back(local: Local) -> None:
     sandbox = local()
     code = """

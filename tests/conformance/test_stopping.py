@@ -98,3 +98,37 @@ def test_no_tool_starts_after_a_cancellation(local: Local) -> None:
     future.cancel()
     assert sandbox.run("1 + 1").value == "2"
     assert len(seen) <= 2
+
+
+def test_a_time_limit_of_the_codes_own_may_strike_while_a_tool_is_called(local: Local) -> None:
+    sandbox = local(tools={"ask": lambda n: n * 10})
+    code = """
+import signal
+def late(number, frame): raise TimeoutError
+signal.signal(signal.SIGALRM, late)
+struck = 0
+for n in range(300):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0002)
+        while True: assert ask(n) == 10 * n
+    except TimeoutError:
+        struck += 1
+struck, signal.getsignal(signal.SIGALRM) is late
+"""
+    assert sandbox.run(code).value == "(300, True)"
+    assert sandbox.run("[ask(n) for n in range(5)]").value == "[0, 10, 20, 30, 40]"
+
+
+def test_a_timer_ends_with_the_cell_that_set_it(local: Local) -> None:
+    sandbox = local()
+    sandbox.run("import signal\nsignal.setitimer(signal.ITIMER_REAL, 0.05)")
+    assert sandbox.run("import time\ntime.sleep(0.1)\n'alive'").value == "'alive'"
+
+
+def test_a_cell_can_be_interrupted_whatever_an_earlier_one_did_to_the_handler(local: Local) -> None:
+    sandbox = local(timeout=0.2)
+    sandbox.run("import signal\nkept = signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    result = sandbox.run("while True: pass")
+    assert result.error is not None
+    assert result.error.type == "CellTimeout"
+    assert sandbox.run("callable(kept)").value == "True"

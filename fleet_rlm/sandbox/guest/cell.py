@@ -12,12 +12,14 @@ import ctypes
 import inspect
 import linecache
 import os
+import sys
 import threading
 import traceback
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
-from . import channel as wires
+from .channel import NO_HOST
+from .signals import IDLE, USER, Interrupts
 
 VALUE_LIMIT = 10_000  # characters of a trailing value's repr
 TRACEBACK_LIMIT = 20_000
@@ -42,7 +44,7 @@ class Submitted(BaseException):
 class Submission:
     """SUBMIT of the running cell."""
 
-    def __init__(self, interrupts: wires.Interrupts) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
         self.fields: list[dict[str, Any]] | None = None
         self.values: dict[str, Any] | None = None
         self._interrupts = interrupts
@@ -55,6 +57,8 @@ class Submission:
 
     def submit(self, *args: Any, **kwargs: Any) -> None:
         """Record the final output and end the cell."""
+        if self._interrupts.away:
+            raise RuntimeError(NO_HOST)
         values = self._bound(args, kwargs)
         first = self.values is None
         self.values = values  # before the thread starts: on a busy machine it may insist before `start` returns
@@ -90,7 +94,7 @@ class Submission:
     def _insist(self, over: threading.Event) -> None:
         while not over.wait(AGAIN_S):
             with self._lock:
-                if not over.is_set() and self._interrupts.region == wires.USER:
+                if not over.is_set() and self._interrupts.region == USER:
                     _raise_in(self._interrupts.main, Submitted)
 
     def end(self) -> None:
@@ -120,55 +124,99 @@ class Outcome:
     error: dict[str, str] | None = None
 
 
-def run(code: str, number: int, namespace: dict[str, Any], submission: Submission, where: wires.Interrupts) -> Outcome:
+def run(code: str, number: int, namespace: dict[str, Any], submission: Submission, where: Interrupts) -> Outcome:
     """Execute the cell on the main thread. Everything it raises is in the outcome."""
     outcome = Outcome()
     name = f"<cell {number}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     try:
-        statements, last = _compiled(code, name)
+        parts = _compiled(code, name)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         outcome.error = describe(error, syntax=True)
         return outcome
     submission.begin()
-    where.pending = False
     failure: BaseException | None = None
     try:
         try:
-            where.region = wires.USER
-            _evaluate(statements, namespace)
-            if last is not None:
-                outcome.value = _evaluate(last, namespace)
-                outcome.has_value = outcome.value is not None
+            where.begin()
+            outcome.value = _evaluated(parts, namespace)
+            outcome.has_value = outcome.value is not None
         finally:
-            where.region = wires.IDLE
+            where.end()
             submission.end()
     except Submitted:
-        where.region = wires.IDLE
+        where.end()
         submission.end()  # again, should the exception have struck inside the clean-up
     except BaseException as error:
-        where.region = wires.IDLE
+        where.end()
         failure = error
+    if where.away:
+        _leave(failure)
     if failure is not None and submission.values is None:
-        outcome.error = describe(failure)
+        outcome.error = described(failure, where)
     return outcome
 
 
-def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
+def _compiled(code: str, name: str) -> list[CodeType]:
+    """The statements and, if the last one is an expression, that."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     tree = compile(code, name, "exec", ast.PyCF_ONLY_AST | flags, dont_inherit=True)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    statements = compile(tree, name, "exec", flags, dont_inherit=True)
-    if last is None:
-        return statements, None
-    return statements, compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True)
+    parts = [compile(tree, name, "exec", flags, dont_inherit=True)]
+    if last is not None:
+        parts.append(compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True))
+    return parts
 
 
-def _evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
-    result = eval(code, namespace)
-    if code.co_flags & inspect.CO_COROUTINE:
-        return asyncio.run(result)
+def _evaluated(parts: list[CodeType], namespace: dict[str, Any]) -> Any:
+    """The value of the last part. A cell that awaits anything runs in one event loop as a whole."""
+    if any(map(_awaits, parts)):
+        return asyncio.run(_awaited(parts, namespace))
+    result = None
+    for part in parts:
+        result = eval(part, namespace)
     return result
+
+
+async def _awaited(parts: list[CodeType], namespace: dict[str, Any]) -> Any:
+    result = None
+    for part in parts:
+        result = eval(part, namespace)
+        if _awaits(part):
+            result = await result
+    return result
+
+
+def _awaits(part: CodeType) -> bool:
+    return bool(part.co_flags & inspect.CO_COROUTINE)
+
+
+def _leave(failure: BaseException | None) -> NoReturn:
+    """End a process that the code forked and that came to the end of the cell, as a script would end."""
+    status = 0 if failure is None else 1
+    if isinstance(failure, SystemExit):
+        status = failure.code if isinstance(failure.code, int) else int(failure.code is not None)
+    elif failure is not None:
+        print(describe(failure)["traceback"], end="", file=sys.stderr)
+    os._exit(status & 0xFF)
+
+
+def described(error: BaseException, where: Interrupts) -> dict[str, str]:
+    """`describe`, as part of the cell: its `str` is code, which may take for ever."""
+    try:
+        where.region = USER
+        return describe(error)
+    except BaseException as interrupt:
+        kind, reason = _kind(error), _kind(interrupt)
+        return {"type": kind, "message": "", "traceback": f"{kind} (describing it ended in {reason})\n"}
+    finally:
+        where.region = IDLE
+
+
+def _kind(error: BaseException) -> str:
+    """The name of its type, whatever a metaclass makes of that."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return name
 
 
 def describe(error: BaseException, *, syntax: bool = False) -> dict[str, str]:
@@ -176,11 +224,11 @@ def describe(error: BaseException, *, syntax: bool = False) -> dict[str, str]:
     first = error.__traceback__
     while first is not None and not first.tb_frame.f_code.co_filename.startswith("<cell"):
         first = first.tb_next
-    kind = type(error).__name__
+    kind = _kind(error)
     try:
         message = str(error)
-    except Exception as broken:
-        message = f"<its str() raised {type(broken).__name__}>"
+    except BaseException as broken:  # whatever its code raises, sys.exit() included
+        message = f"<its str() raised {_kind(broken)}>"
     if isinstance(error, MemoryError):
         message = message or "the sandbox's memory limit was reached; work on parts of the data, or delete variables"
     if isinstance(error, SystemExit):
@@ -195,8 +243,8 @@ def _formatted(error: BaseException, first: TracebackType | None, syntax: bool) 
         if isinstance(error, MemoryError) and not str(error):
             return "".join(shown.format()).rstrip() + ": the sandbox's memory limit was reached\n"
         return _cut("".join(shown.format()), TRACEBACK_LIMIT)
-    except Exception as broken:
-        return f"{type(error).__name__} (its traceback could not be formatted: {type(broken).__name__})\n"
+    except BaseException as broken:
+        return f"{_kind(error)} (its traceback could not be formatted: {_kind(broken)})\n"
 
 
 def _leave_out_own_frames(shown: traceback.TracebackException | None) -> None:

@@ -2,7 +2,7 @@
 
 There is no reader thread. A waiting thread takes the turn to read and hands other threads' messages to their boxes;
 when its own arrives it passes the turn on. So a call from the main thread costs no thread switch, and a fork finds no
-helper thread to lose. An interrupt (SIGINT) raises KeyboardInterrupt in the cell, never half-way through a frame.
+helper thread to lose.
 """
 
 from __future__ import annotations
@@ -11,52 +11,17 @@ import collections
 import itertools
 import os
 import select
-import signal
 import socket
 import threading
 from collections.abc import Iterable
-from types import FrameType
 from typing import Any
 
 from . import wire
+from .signals import Interrupts
 
 Message = tuple[dict[str, Any], list[bytes], list[int]]  # header, buffers, descriptors
-IDLE, USER, GUARDED, WAITING = range(4)
-
-
-class Interrupts:
-    """Where the main thread is, and so whether a SIGINT may raise now."""
-
-    def __init__(self) -> None:
-        self.region = IDLE
-        self.pending = False
-        self.main = threading.get_ident()
-        signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self.region == USER:
-            raise KeyboardInterrupt
-        if self.region == WAITING:
-            self.region = GUARDED
-            raise KeyboardInterrupt
-        if self.region == GUARDED:
-            self.pending = True
-
-    def guard(self) -> int | None:
-        """Enter wire code; returns what `release` needs, or None on any thread but the main one."""
-        if threading.get_ident() != self.main:
-            return None
-        region, self.region = self.region, GUARDED if self.region != IDLE else IDLE
-        return region
-
-    def release(self, region: int | None) -> None:
-        """Leave wire code. Raises KeyboardInterrupt if one came meanwhile and the cell may have it."""
-        if region is None:
-            return
-        self.region = region
-        if self.pending and region == USER:
-            self.pending = False
-            raise KeyboardInterrupt
+CLOSED_ON_EXEC = socket.MSG_CMSG_CLOEXEC  # programs that code starts must not hold a channel open
+NO_HOST = "host tools and SUBMIT work in the cell's own process only, not in one that it forks; use threads"
 
 
 class Box:
@@ -109,6 +74,8 @@ class Channel:
 
     def open_box(self) -> tuple[int, Box]:
         """A box for the answers to one call."""
+        if self.interrupts.away:
+            raise RuntimeError(NO_HOST)
         number = next(self._ids)
         box = self._boxes[number] = Box()
         return number, box
@@ -135,7 +102,7 @@ class Channel:
                 if box.event is None:
                     box.event = threading.Event()
                     continue  # what came before it was there roused nobody
-                self._interruptible(region, box.event.wait)
+                self.interrupts.wait(region, box.event.wait)
                 box.event.clear()
         finally:
             self._waiting.remove(box)
@@ -144,21 +111,10 @@ class Channel:
                 break
             self.interrupts.release(region)
 
-    def _interruptible(self, region: int | None, wait: Any) -> None:
-        if region != USER:
-            wait()
-            return
-        self.interrupts.region = WAITING
-        if self.interrupts.pending:
-            self.interrupts.region, self.interrupts.pending = GUARDED, False
-            raise KeyboardInterrupt
-        wait()
-        self.interrupts.region = GUARDED
-
     def _read(self, region: int | None) -> None:
-        self._interruptible(region, self._poll.poll)
+        self.interrupts.wait(region, self._poll.poll)
         try:
-            data, ancillary, _flags, _address = self.socket.recvmsg(65_536, 4 * wire.MAX_FDS + 64)
+            data, ancillary, _flags, _address = self.socket.recvmsg(65_536, 4 * wire.MAX_FDS + 64, CLOSED_ON_EXEC)
         except OSError:
             data, ancillary = b"", []
         if not data:

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 
 from . import wire
+from .channel import CLOSED_ON_EXEC
 
 
 def keep(sock: socket.socket, inherited: socket.socket, awake: Callable[[str, socket.socket], None]) -> None:
@@ -53,7 +54,7 @@ def keep(sock: socket.socket, inherited: socket.socket, awake: Callable[[str, so
 
 def _received(sock: socket.socket, fds: list[int]) -> bytes:
     try:
-        data, ancillary, _flags, _address = sock.recvmsg(65_536, 4 * wire.MAX_FDS + 64)
+        data, ancillary, _flags, _address = sock.recvmsg(65_536, 4 * wire.MAX_FDS + 64, CLOSED_ON_EXEC)
     except OSError:
         return b""
     fds.extend(wire.descriptors(ancillary))

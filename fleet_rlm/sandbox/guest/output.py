@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from .lockdown import libc
+
 KEEP = 100_000  # characters at either end
 SPOOL = 64 << 20  # bytes
 PIECE = 1 << 20
@@ -63,14 +65,25 @@ class _Bytes(io.RawIOBase):
 class Output:
     """Collects one cell after the other."""
 
-    def __init__(self, directory: str, send: Callable[[list[Chunk]], None]) -> None:
+    def __init__(self) -> None:
         self.stdout, self.stderr = Stream(self, "stdout"), Stream(self, "stderr")
+        self._raw = -1
+
+    def enter(self, directory: str, send: Callable[[list[Chunk]], None]) -> None:
+        """Belong to a sandbox, whose `directory` this is; in a fork, with the streams that code may have kept."""
+        if self._raw >= 0:
+            os.close(self._raw)
         self._send = send
         self._lock = threading.RLock()
+        self._away = False
         self._raw = os.open(os.path.join(directory, "raw-output"), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
         os.dup2(self._raw, 1)
         os.dup2(self._raw, 2)
         self._reset("", 0, False)
+
+    def leave(self) -> None:
+        """Be the output of a process that the code forked: it prints where child processes print."""
+        self._away = True
 
     def _reset(self, directory: str, number: int, streaming: bool) -> None:
         self._head: list[Chunk] = []
@@ -101,6 +114,9 @@ class Output:
 
     def write(self, stream: str, text: str) -> None:
         """Take one piece of output."""
+        if self._away:
+            _write_all(1 if stream == "stdout" else 2, text.encode("utf-8", "backslashreplace"))
+            return
         with self._lock:
             if stream != self._pending_stream or self._pending_size > PENDING:
                 self._absorb()
@@ -119,6 +135,7 @@ class Output:
 
     def end(self) -> dict[str, Any]:
         """Finish the cell; returns chunks, whether text was cut, and the spool file's name if there is one."""
+        libc.fflush(None)  # what native code printed
         with self._lock:
             self._flush()
             if self._done is not None:
@@ -230,6 +247,11 @@ class Output:
             chunks, self._unsent = _joined(self._unsent), []
             self._last_sent = time.monotonic()
             self._send(chunks)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:

@@ -20,6 +20,7 @@ from typing import Any
 from . import cell, checkpoint, display, inbox, lockdown, moving, output, tools, wire
 from . import channel as wires
 from .place import Place
+from .signals import IDLE, USER, Interrupts
 
 HOSTS = ("SUBMIT", "display", "ToolError")  # names of a namespace that every sandbox has from its host
 TEXT_VALUE = 16 << 20  # characters of a trailing string that are returned as they are
@@ -28,23 +29,25 @@ TEXT_VALUE = 16 << 20  # characters of a trailing string that are returned as th
 class Session:
     """The state of one sandbox process."""
 
-    def __init__(self, place: Place, namespace: dict[str, Any]) -> None:
+    def __init__(self, place: Place, namespace: dict[str, Any], out: output.Output) -> None:
         self.place = place
         self.namespace = namespace
+        self.output = out
         self.tools: set[str] = set()
         self.slots: dict[int, Any] = {}  # values the host sent, by the host's number for them
         self.cells = 0
         self.children: set[int] = set()
         self.passing: set[int] = set()  # forks that only start a checkpoint and end
+        self.dividing = False  # a fork is being made for the host
         self.displays: list[dict[str, Any]] = []
         self._seen_files: dict[str, tuple[int, int]] = {}
 
     def serve(self, sock: socket.socket) -> None:
         """Answer the host; ends with the process, never by returning."""
-        self.interrupts = wires.Interrupts()
+        self.interrupts = Interrupts()
         self.channel = wires.Channel(sock, self.interrupts)
         self.submission = cell.Submission(self.interrupts)
-        self.output = output.Output(self.place.directory, lambda chunks: self.channel.send({"t": "out", "c": chunks}))
+        self.output.enter(self.place.directory, lambda chunks: self.channel.send({"t": "out", "c": chunks}))
         self.namespace["display"] = self.display
         tools.serve(self)
         self.place.changed(self._seen_files)
@@ -102,19 +105,19 @@ class Session:
         except (TypeError, ValueError, RecursionError, MemoryError) as error:  # what was submitted cannot leave
             reply.pop("submitted", None)
             reply["displays"] = []
-            reply["error"] = reply["error"] or cell.describe(TypeError(f"SUBMIT: {error}"))
+            reply["error"] = reply["error"] or cell.describe(TypeError(f"SUBMIT: {error}" if values else str(error)))
             self.channel.send(reply)
 
     def _interruptible(self, reply: dict[str, Any], work: Callable[[], None]) -> None:
         """Run code of the cell's objects (repr, savefig) as part of the cell: its errors are the cell's."""
         try:
-            self.interrupts.region = wires.USER
+            self.interrupts.region = USER
             work()
         except BaseException as error:
-            self.interrupts.region = wires.IDLE
-            reply["error"] = reply["error"] or cell.describe(error)
+            self.interrupts.region = IDLE
+            reply["error"] = reply["error"] or cell.described(error, self.interrupts)
         finally:
-            self.interrupts.region = wires.IDLE
+            self.interrupts.region = IDLE
 
     def _show_value(self, reply: dict[str, Any], value: Any) -> None:
         reply["value"] = cell.bounded_repr(value)
@@ -206,6 +209,7 @@ class Session:
         self._reap()
         region = self.interrupts.guard()
         gc.freeze()  # a collection in the child would write to every inherited page
+        self.dividing = True
         try:
             pid = os.fork()
             if pid == 0:
@@ -214,6 +218,7 @@ class Session:
         except OSError as error:
             return str(error)
         finally:
+            self.dividing = False
             gc.unfreeze()
             sock.close()
             self.interrupts.release(region)
@@ -226,9 +231,16 @@ class Session:
 
     def successor(self, name: str) -> Session:
         """The session of a fork, with this one's variables and a place of its own inside this one's."""
-        heir = Session(self.place.below(name), self.namespace)
+        heir = Session(self.place.below(name), self.namespace, self.output)
         heir.tools, heir.slots = self.tools, self.slots
         return heir
+
+    def forked(self) -> None:
+        """This process is a fork. One that the code made has the variables, but is no sandbox and has no host."""
+        if not self.dividing:
+            self.interrupts.away, self.interrupts.region = True, USER
+            self.channel.socket.close()
+            self.output.leave()
 
     def _reap(self) -> None:
         while self.passing:
@@ -252,6 +264,13 @@ def become_sandbox(sock: socket.socket, inherited: socket.socket) -> None:
     inherited.close()
 
 
+def _reseed() -> None:
+    """Random numbers of its own for a fork: Python's `random` sees to that by itself, numpy's does not."""
+    if (numpy_random := sys.modules.get("numpy.random")) is not None:
+        with contextlib.suppress(TypeError):  # a generator of another kind, which the code has chosen
+            numpy_random.seed()
+
+
 def threads_of_the_code() -> list[str]:
     """Names of the Python threads that cells left running. Native threads cannot be seen from here."""
     ours = {threading.get_ident(), *(t.ident for t in threading.enumerate() if t.name.startswith("fleet-"))}
@@ -263,6 +282,7 @@ def live(session: Session, sock: socket.socket, files: str | None = None) -> Non
     """Enter the session's place, with a copy of the `files` of a directory, and serve. Never returns."""
     try:
         session.place.enter(files)
+        _reseed()
         session.serve(sock)
     except BaseException as error:
         try:

@@ -11,7 +11,9 @@ import sys
 import types
 from typing import Any
 
-from . import inbox, lockdown, session, wire
+from . import inbox, lockdown, session, signals, tools, wire
+from .channel import CLOSED_ON_EXEC
+from .output import Output
 from .place import Place, keep_modes
 
 
@@ -82,7 +84,7 @@ def _serve(sock: socket.socket, config: dict[str, Any], report: dict[str, Any], 
             _report_dead(sock, sandboxes)
         if sock.fileno() not in ready:
             continue
-        data, ancillary, _flags, _address = sock.recvmsg(65_536, 4 * wire.MAX_FDS + 64)
+        data, ancillary, _flags, _address = sock.recvmsg(65_536, 4 * wire.MAX_FDS + 64, CLOSED_ON_EXEC)
         if not data:
             os._exit(0)
         parser.feed(data)
@@ -119,8 +121,11 @@ def _become(
     module = types.ModuleType("__main__")
     module.__dict__["ToolError"] = inbox.ToolError
     sys.modules["__main__"] = module
+    sys.argv[:] = [""]
+    signals.defer()
+    os.register_at_fork(after_in_child=tools.forked)
     place = Place(os.path.join(config["root"], header["dir"]), report, tuple(config["read"]))
-    session.live(session.Session(place, module.__dict__), channel)
+    session.live(session.Session(place, module.__dict__, Output()), channel)
 
 
 def _report_dead(sock: socket.socket, sandboxes: dict[int, int]) -> None:

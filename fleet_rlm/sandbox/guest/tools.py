@@ -26,6 +26,12 @@ def serve(session: Session) -> None:
     _serving[:] = [session]
 
 
+def forked() -> None:
+    """This process was forked from one that serves."""
+    for session in _serving:
+        session.forked()
+
+
 def function(name: str, kind: str) -> Callable[..., Any]:
     """The function the cell sees. `kind` is "plain", "forking" or "batched"."""
 
