@@ -10,19 +10,25 @@ observers that dspy must call, several candidates) goes through `acall`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import dspy
 from dspy.clients import execution
+from dspy.clients.backend_selection import CLIENT_KEYS
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 from dspy.clients.errors import error_boundary
 from dspy.clients.model_metadata import model_info
-from dspy.lm15 import Response
+from dspy.lm15 import LM15Error, Response
 
-PRIVATE = ("prepare", "_engine", "_result", "_price_result", "_delay")
+from fleet_rlm.lm.transport import Transport
+
+PRIVATE = ("prepare", "_engine", "_canonical", "_result", "_price_result", "_delay")
 """Functions of `dspy.clients.execution` called here, pinned by `tests/lm/test_call.py`."""
-PRIVATE_OF_ENGINE = ("_target", "_providers")
+PRIVATE_OF_ENGINE = ("_target", "_providers", "_closed", "router", "config", "resolve")
 """What is used of dspy's native engine, pinned there too."""
 
 _unpriced: set[tuple[str, str]] = set()
@@ -51,7 +57,7 @@ async def call(lm: dspy.BaseLM, prompt: str | None, messages: Any, options: dict
     if _plain(lm):
         prepared = execution.prepare(lm, prompt, messages, options, asynchronous=True)
         if prepared.managed and not prepared.cache and prepared.n == 1:
-            engine, request, provider = execution._engine(lm, prepared, True)
+            engine, request, provider = _routed(lm, prepared)
             if request is not None:
                 return await _asked(lm, prepared, engine, request, provider)
     one = lm.copy()  # its history holds exactly this call, with usage and price
@@ -70,6 +76,48 @@ def is_spent(error: BaseException) -> bool:
 def _plain(lm: dspy.BaseLM) -> bool:
     observed = lm.callbacks or dspy.settings.callbacks or dspy.settings.usage_tracker
     return type(lm) is dspy.LM and not observed
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Where dspy sends a model's calls, for as long as the settings of its client stay as they are."""
+
+    settings: tuple[Any, ...]
+    engine: Any
+    provider: str | None
+    compat: Any
+
+
+_routes: weakref.WeakKeyDictionary[dspy.LM, _Route] = weakref.WeakKeyDictionary()
+
+
+def _routed(lm: dspy.LM, prepared: Any) -> tuple[Any, Any, str | None]:
+    """dspy's engine for a call, the request as it takes it, and the provider.
+
+    dspy chooses: once for equal settings where its native engine is demanded, else at each call, for then the
+    environment has a say in it.
+    """
+    client = tuple((name, prepared.legacy[name]) for name in CLIENT_KEYS if name in prepared.legacy)
+    settings = (asyncio.get_running_loop(), lm.model, lm.model_type, lm._engine_spec, client)
+    known = _routes.get(lm)
+    if known is not None and known.settings == settings and not known.engine._closed:
+        with contextlib.suppress(LM15Error, TypeError, ValueError):  # dspy shall say why it takes no such request
+            return known.engine, execution._canonical(prepared, compat=known.compat), known.provider
+    engine, request, provider = execution._engine(lm, prepared, True)
+    if type(engine) is AsyncLM15Engine and isinstance(lm._engine_spec, str):  # dspy's own, made for this loop
+        _equip(engine)
+        if lm._engine_spec == "lm15":
+            _routes[lm] = _Route(settings, engine, provider, engine.resolve(lm.model).compat)
+    return engine, request, provider
+
+
+def _equip(engine: Any) -> None:
+    """Give dspy's native engine our transport, unless it has one, and let it look up each model once."""
+    if not isinstance(engine.resolve, functools._lru_cache_wrapper):
+        engine.resolve = functools.cache(engine.resolve)
+    with engine.router._lock:  # under which it would make its own
+        if engine.router._transport is None:
+            engine.router._transport = Transport(engine.config.timeouts, engine.config.max_connections)
 
 
 async def _asked(lm: dspy.LM, prepared: Any, engine: Any, request: Any, provider: str | None) -> Reply:

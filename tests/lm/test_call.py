@@ -8,10 +8,12 @@ from typing import Any
 import dspy
 import pytest
 from dspy.clients import execution
-from dspy.clients.engines.lm15_engine import AsyncLM15Engine
+from dspy.clients.engines.lm15_engine import AsyncLM15Engine, LM15Engine
+from dspy.lm15 import RouterConfig
 
 from fleet_rlm.lm import call as module
 from fleet_rlm.lm.call import Reply, call
+from fleet_rlm.lm.transport import Transport
 from tests.twins import replies
 from tests.twins.lm_server import LMServer
 from tests.twins.replies import rate_limited, refused_key, server_error
@@ -112,3 +114,49 @@ def test_several_candidates_all_come_back() -> None:
 def test_calls_under_another_models_name_are_not_mixed_up() -> None:
     with LMServer(lambda request, _index: request["model"]) as server:
         assert [asked(client(server, f"openai/{name}")).outputs for name in ("a", "b", "a")] == [["a"], ["b"], ["a"]]
+
+
+def test_the_second_call_goes_the_remembered_way_and_changed_settings_are_heeded() -> None:
+    async def three(lm: dspy.LM) -> list[Reply]:
+        first, second = await call(lm, "Hello?", None, {}), await call(lm, "Hello?", None, {"temperature": 0.5})
+        lm.kwargs["api_key"] = "another"
+        return [first, second, await call(lm, "Hello?", None, {})]
+
+    with LMServer("Paris") as server:
+        lm = client(server, engine="lm15")
+        assert [reply.outputs for reply in asyncio.run(three(lm))] == [["Paris"]] * 3
+        dspys(lm)
+    first, second, third, theirs = server.requests
+    assert [one.headers["authorization"] for one in server.requests] == [
+        "Bearer k",
+        "Bearer k",
+        *["Bearer another"] * 2,
+    ]
+    assert first.body == third.body == theirs.body
+    assert second.body == {**first.body, "temperature": 0.5}
+
+
+def test_a_request_that_dspy_does_not_take_is_refused_in_its_words_on_the_remembered_way_too() -> None:
+    bad = [{"role": "user", "content": [{"type": "hologram"}]}]
+
+    async def twice(lm: dspy.LM) -> None:
+        await call(lm, "Hello?", None, {})
+        await call(lm, None, bad, {})
+
+    with LMServer("Paris") as server:
+        with pytest.raises(dspy.LMError) as ours:
+            asyncio.run(twice(client(server, engine="lm15")))
+        with pytest.raises(dspy.LMError) as theirs:
+            asyncio.run(client(server, engine="lm15").acall(messages=bad))
+    assert (type(ours.value), str(ours.value)) == (type(theirs.value), str(theirs.value))
+    assert server.calls == 1
+
+
+def test_an_engine_of_the_users_own_keeps_its_transport() -> None:
+    with LMServer("Paris") as server:
+        engine = AsyncLM15Engine(
+            RouterConfig(api_keys={"openai-chat": "k"}, base_urls={"openai-chat": server.base_url})
+        )
+        lm = dspy.LM("openai/gpt-4o", engine=LM15Engine(), async_engine=engine, cache=False)
+        assert asked(lm).outputs == ["Paris"]
+    assert not isinstance(engine.router._transport, Transport)
