@@ -18,6 +18,7 @@ from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth import check_routes, configure, enforce
 from fleet_rlm.server.auth.authorizer import DENIED
 from fleet_rlm.server.auth.failures import FAILURES, Failures
+from fleet_rlm.server.auth.keys import KeyCache
 from fleet_rlm.server.base import HOUSE
 from fleet_rlm.server.routes import NOWHERE, PUBLIC, ROUTES
 from fleet_rlm.server.services.allowances import METRICS
@@ -125,12 +126,22 @@ class FleetApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The server listens, so its address is known; the store is loaded while nobody waits for it yet."""
         self.house.gateway.address = _loopback(serverapp) + "fleet/api/v1/lm"
+        if (keys := _signing_keys(serverapp)) is not None:
+            keys.start()
         await asyncio.to_thread(importlib.import_module, "fleet_rlm.sessions.store")
 
     async def stop_extension(self) -> None:
         """Let runs save what they have, end our kernels, and write what they told."""
+        if self.serverapp is not None and (keys := _signing_keys(self.serverapp)) is not None:
+            await keys.close()
         if hasattr(self, "house"):
             await self.house.close()
+
+
+def _signing_keys(serverapp: ServerApp) -> KeyCache | None:
+    """Of the issuer whose tokens the server takes, where it is Entra."""
+    keys = getattr(serverapp.identity_provider, "keys", None)
+    return keys if isinstance(keys, KeyCache) else None
 
 
 def _loopback(serverapp: ServerApp) -> str:

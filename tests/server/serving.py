@@ -48,9 +48,12 @@ class Serving:
         environ: its variables besides those every program needs.
 
     Attributes:
+        probe: what is asked to see whether it listens.
         home: its FLEET_HOME.
         port, base: where it listens, and the address of the API.
     """
+
+    probe = "/api/status"
 
     def __init__(self, directory: Path, settings: dict[str, str] | None = None, **environ: str) -> None:
         self.directory = directory
@@ -96,7 +99,7 @@ class Serving:
             if self.process.poll() is not None:
                 break
             with contextlib.suppress(httpx.TransportError):
-                if self.client.get(f"{self.origin}/api/status").status_code == 200:
+                if self.client.get(self.origin + self.probe).status_code == 200:
                     return
             time.sleep(0.05)  # nothing tells when it listens
         raise AssertionError(f"the server did not start:\n{self.log()[-4000:]}")

@@ -13,6 +13,8 @@ import pytest
 from fleet_rlm.server.auth import check_routes
 from fleet_rlm.server.routes import PUBLIC, ROUTES
 from tests.server.serving import ROOT, Serving
+from tests.server.tenants.world import Deployed
+from tests.twins.entra_issuer import EntraIssuer, new_guid
 from tests.twins.lm_server import LMServer
 from tests.twins.replies import Gate, Reply
 from tests.twins.scripts import answer
@@ -111,3 +113,26 @@ def test_a_model_without_its_key_stops_the_start_and_is_named(tmp_path: Path) ->
 def test_an_unsafe_deployment_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="APP_ENV=production does not start with"):
         Serving(tmp_path, APP_ENV="production", FLEET_LM="fleet/offline").start()
+
+
+class Unasked(Deployed):
+    """Shown nothing while it starts."""
+
+    probe = "/fleet/health"
+
+
+def test_signing_keys_are_there_before_anybody_signs_in_and_their_timer_ends_with_the_server(tmp_path: Path) -> None:
+    with EntraIssuer() as issuer:
+        issuer.add_key()
+        entra = {
+            "AUTH_MODE": "entra",
+            "ENTRA_CLIENT_ID": new_guid(),
+            "ENTRA_TENANTS": issuer.home,
+            "ENTRA_AUTHORITY": issuer.base,
+        }
+        server = Unasked(tmp_path, {}, "", **entra)
+        del server.client.headers["Authorization"]
+        with server:
+            issuer.wait_for_key_fetches(1)
+        assert "Task was destroyed" not in server.log()
+        assert "Traceback" not in server.log()

@@ -2,7 +2,9 @@
 
 The rules are Microsoft's for key rollover, and each has a reason:
 
-- A known key is answered from memory at once. When the set is older than `refresh_s`, one refresh runs behind it.
+- A known key is answered from memory at once.
+- A timer fetches the set before it is `refresh_s` old, each server at a moment of its own, sooner after a fetch that
+  failed. Where nobody started the timer, the first request that finds the set too old has it fetched behind itself.
 - An unknown key id may be a new key, so it is worth one fetch that the asker waits for; everybody who asks meanwhile
   waits for the same one. Ids are free to invent, so this happens once per `interval_s`, and an id that was not found
   is remembered for five times as long: a client that repeats a dead token does not use up the one fetch.
@@ -15,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +37,7 @@ DOCUMENT_BYTES = 256 * 1024
 KEYS = 64
 KEY_ID_CHARS = 256
 REMEMBERED_UNKNOWN = 1_000
+JITTER = 0.2  # of the time between two refreshes: servers that were started together do not ask together
 COLD_RETRY_S = 1.0  # between attempts while there is no key at all
 
 
@@ -68,6 +72,7 @@ class KeyCache:
         keep_s: how long keys stay good without a successful fetch.
         timeout_s: for a whole fetch.
         clock: seconds, never going back.
+        sleep, share: how the timer waits, and which part of its time, from 0 to 1, it leaves out.
     """
 
     def __init__(
@@ -79,15 +84,23 @@ class KeyCache:
         keep_s: float = 86_400,
         timeout_s: float = 5,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        share: Callable[[], float] = random.random,
     ) -> None:
         self.metadata_url = metadata_url
         self.refresh_s, self.interval_s, self.keep_s, self.timeout_s = refresh_s, interval_s, keep_s, timeout_s
-        self._clock = clock
+        self._clock, self._sleep, self._share = clock, sleep, share
         self._keys: dict[str, SigningKey] = {}
         self._metadata: Metadata | None = None
         self._unknown: dict[str, float] = {}  # key id -> when it may be asked for again
         self._succeeded = self._attempted = self._asked_for_unknown = float("-inf")
         self._fetching: asyncio.Task[bool] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Fetch now, and from now on before the set is too old, until `close`; doing it twice is harmless."""
+        if self._refreshing is None:
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
     async def get(self, kid: str) -> SigningKey:
         """The key of that id.
@@ -123,10 +136,22 @@ class KeyCache:
         return self._metadata
 
     async def close(self) -> None:
-        """Give up a fetch under way."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
+        """Stop the timer, and give up a fetch under way."""
+        tasks = [task for task in (self._refreshing, self._fetching) if task is not None]
+        self._refreshing = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        while True:
+            try:
+                is_fetched = await asyncio.shield(self._fetch())
+            except Exception:  # a timer that ends is noticed a day later, when the keys are too old for everybody
+                log.exception("signing keys could not be fetched")
+                is_fetched = False
+            period = self.refresh_s if is_fetched else self.interval_s
+            await self._sleep(period * (1 - JITTER * self._share()))
 
     async def _renewed(self) -> None:
         """Have a set that is recent enough, or raise."""

@@ -199,6 +199,62 @@ async def test_a_fetch_under_way_ends_with_the_cache(issuer: EntraIssuer, keys: 
             await asking
 
 
+class Pauses:
+    """The waiting of a timer, ended by hand."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[float] = asyncio.Queue()
+        self._over: asyncio.Queue[None] = asyncio.Queue()
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.put_nowait(seconds)
+        await self._over.get()
+
+    def end(self) -> None:
+        """Let the time be over."""
+        self._over.put_nowait(None)
+
+
+async def test_the_timer_fetches_before_anybody_asks_and_keeps_what_it_has_through_an_outage(
+    issuer: EntraIssuer, clock: Clock
+) -> None:
+    others, pauses, shares = asyncio.all_tasks(), Pauses(), iter([0.0, 1.0, 0.5, 0.0])
+    keys = KeyCache(issuer.metadata_url(), clock=clock, sleep=pauses, share=lambda: next(shares))
+    keys.start()
+    keys.start()
+    assert await pauses.asked.get() == keys.refresh_s
+    assert issuer.key_fetches == 1
+    old = kid(issuer)
+    new = issuer.add_key()
+    clock.now += 3_000
+    pauses.end()
+    assert await pauses.asked.get() == keys.refresh_s * 0.8
+    assert issuer.key_fetches == 2
+    assert [await found(keys, one) for one in (new, old)] == ["found", "found"]
+    assert issuer.key_fetches == 2  # nobody waited for the new one
+    issuer.down = True
+    clock.now += 3_000
+    pauses.end()
+    assert await pauses.asked.get() == keys.interval_s * 0.9
+    assert await found(keys, old) == "found"
+    issuer.down = False
+    issuer.keys[old].published = False
+    pauses.end()
+    assert await pauses.asked.get() == keys.refresh_s
+    assert await found(keys, old) == "invalid_token"
+    await keys.close()
+    assert asyncio.all_tasks() == others
+
+
+async def test_the_timer_ends_with_the_cache_also_in_the_middle_of_a_fetch(issuer: EntraIssuer, clock: Clock) -> None:
+    others, keys = asyncio.all_tasks(), KeyCache(issuer.metadata_url(), clock=clock)
+    with issuer.holding():
+        keys.start()
+        await asyncio.sleep(0)
+        await keys.close()
+    assert asyncio.all_tasks() == others
+
+
 async def fetched(keys: KeyCache) -> None:
     """Wait for the fetch behind."""
     if keys._fetching is not None:
