@@ -29,6 +29,7 @@ from fleet_rlm.server.services.runs.models import (
 )
 from fleet_rlm.server.services.runtime.models import Checked, PatchSettings, RuntimeSettings, RuntimeStatus
 from fleet_rlm.server.services.sessions.models import (
+    DeleteQuery,
     ExportQuery,
     OpenSessions,
     PageQuery,
@@ -106,7 +107,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     (f"{_API}/sessions/state", "GET"): Operation(answer=OpenSessions),
     (_SESSION, "GET"): Operation(answer=SessionDetail),
     (_SESSION, "PATCH"): Operation(body=PatchSession, answer=SessionDetail),
-    (_SESSION, "DELETE"): Operation(answer=SessionDetail),
+    (_SESSION, "DELETE"): Operation(query=DeleteQuery, answer=SessionDetail),
     (f"{_SESSION}/restore", "POST"): Operation(answer=SessionDetail),
     (f"{_SESSION}/turns", "GET"): Operation(query=PageQuery, answer=Page[Turn]),
     (f"{_SESSION}/stats", "GET"): Operation(answer=Stats),

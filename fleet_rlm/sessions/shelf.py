@@ -139,7 +139,7 @@ class Shelf:
             partial.unlink(missing_ok=True)
 
     def forget(self, entry: Entry | State, runs: Iterable[str] = ()) -> None:
-        """Delete a session: its manifests, documents, run logs, and its volume if that is its own.
+        """Delete a session: its manifests, documents, runs and their files, and its volume if that is its own.
 
         Raises:
             OSError: something cannot be removed.
@@ -148,7 +148,8 @@ class Shelf:
         if own.exists():
             shutil.rmtree(own)
         for run in runs:
-            shutil.rmtree(self.home / "runs" / run, ignore_errors=True)
+            for of_run in (self.home / "runs" / run, self.volume(entry.volume).directory / "artifacts" / run):
+                shutil.rmtree(of_run, ignore_errors=True)
         for path in (self.home / "sessions").glob(f"{entry.id}.*"):
             path.unlink(missing_ok=True)
 

@@ -33,6 +33,17 @@ def export(session: str, format: str, to: str) -> dict[str, Any]:
     return {"bytes": Path(to).stat().st_size}
 
 
+def delete(session: str, runs: list[str]) -> dict[str, Any]:
+    """Delete what lies on the disk of a session, and of these runs; where nothing does, nothing is done."""
+    from fleet_rlm.sessions.deleting import delete_files
+    from fleet_rlm.sessions.shelf import Entry, Shelf
+
+    shelf = Shelf()
+    entry = next((one for one in shelf.entries() if one.id == session), None)
+    delete_files(shelf, entry or Entry(id=session, name=session, volume=session), runs)
+    return {}
+
+
 def sandbox() -> dict[str, Any]:
     """Start the sandbox of this machine, let it compute, and tell what stands between it and the machine."""
     from fleet_rlm.core.loop import run_sync
@@ -71,7 +82,7 @@ def _spans(runs: list[str], home: Path, to: Path) -> None:
     frame.to_parquet(to)
 
 
-VERBS: dict[str, Callable[..., dict[str, Any]]] = {"export": export, "sandbox": sandbox}
+VERBS: dict[str, Callable[..., dict[str, Any]]] = {"export": export, "delete": delete, "sandbox": sandbox}
 
 
 def main() -> None:
@@ -83,7 +94,7 @@ def main() -> None:
     try:
         told = {"result": VERBS[asked["verb"]](**asked["args"])}
     except FleetError as error:
-        told = {"fault": str(error)}
+        told = {"fault": str(error), "kind": type(error).__name__}
     json.dump(told, answers)
     answers.flush()
 

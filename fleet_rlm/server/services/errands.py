@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleet_rlm.server.services.errors import Refused, ServiceError, Unavailable
+from fleet_rlm.server.services.errors import InUse, Refused, ServiceError, Unavailable
 from fleet_rlm.server.services.kernels.environment import clean_environment
 
 AT_ONCE = 2
@@ -38,6 +38,7 @@ class Errands:
 
         Raises:
             Refused: it cannot be done, for a reason of whoever asked.
+            InUse: the session is open in another process.
             Unavailable: it took too long.
             ServiceError: it failed.
         """
@@ -64,5 +65,5 @@ class Errands:
             raise ServiceError(f"{verb} ended with code {process.returncode}")
         answer = json.loads(told)
         if "fault" in answer:
-            raise Refused(answer["fault"])
+            raise (InUse if answer["kind"] == "SessionInUse" else Refused)(answer["fault"])
         return answer["result"]

@@ -95,7 +95,7 @@ class House:
             self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models, self.door
         )
         errands = Errands(environ)
-        self.sessions = SessionService(self.kernels, self.runs.scope, errands)
+        self.sessions = SessionService(self.kernels, self.runs.scope, errands, self.runs.forget)
         self.artifacts = ArtifactService(self.runs.scope, base)
         self.volumes = VolumeService(base, limits.volume_bytes, limits.volume_files)
         self.memory = MemoryService(self.runs, self.kernels)

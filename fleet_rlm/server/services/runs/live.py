@@ -84,6 +84,11 @@ class LiveRuns:
         if live is not None:
             await live.recorder.finished()
 
+    async def forget(self, owner: Owner, session: str) -> None:
+        """Let the runs of a session, which are over, be written to their end, and keep nothing of them."""
+        for live in [one for one in self.of(owner) if one.held.session == session]:
+            await self.leave(live.feed.run)
+
     async def begun_in(self, owner: Owner, session: str) -> AsyncGenerator[tuple[str, int]]:
         """Runs of a session as they begin, and the number of each one's first event, first the one going on."""
         starts: asyncio.Queue[tuple[str, int]] = asyncio.Queue()

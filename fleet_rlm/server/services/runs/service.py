@@ -282,6 +282,10 @@ class RunService:
             await asyncio.wait(beginning, timeout=WRITTEN_S)
         return await self._scope(identity)
 
+    async def forget(self, identity: Identity, session: str) -> None:
+        """Keep nothing in memory of the runs of a session, by its id, that are over."""
+        await self._live.forget(Owner.of(identity), session)
+
     def use(self, models: Models) -> None:
         """Let runs from now on choose among these models."""
         self._models = models

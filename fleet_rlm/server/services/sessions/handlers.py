@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from fleet_rlm.server.auth.authorizer import authorized
+from fleet_rlm.server.auth.authorizer import authorized, tell_denied
+from fleet_rlm.server.auth.permission import ADMIN
 from fleet_rlm.server.base import Handler
 from fleet_rlm.server.sending import OCTETS, send_file
-from fleet_rlm.server.services.sessions.models import ExportQuery, PageQuery, PatchSession, SessionQuery
+from fleet_rlm.server.services.errors import Forbidden
+from fleet_rlm.server.services.sessions.models import DeleteQuery, ExportQuery, PageQuery, PatchSession, SessionQuery
 
 RESOURCE = "fleet.sessions"
 MIMES = {"zip": "application/zip", "parquet": "application/vnd.apache.parquet"}
@@ -46,8 +49,20 @@ class OneSession(Handler):
 
     @authorized("write", RESOURCE)
     async def delete(self, session: str) -> None:
-        """Archive it: it leaves the list, and its kernel ends. Nothing is lost."""
-        self.answer(await self.house.sessions.archive(self.identity, session))
+        """Archive it: it leaves the list, and its kernel ends. With `permanent=true` nothing of it is left."""
+        asked = self.query(DeleteQuery)
+        if not asked.permanent:
+            self.answer(await self.house.sessions.archive(self.identity, session))
+            return
+        self.audited, self.audited_object = "session.delete", session
+        identity = self.identity
+        if asked.user is not None:
+            self.audited_object = f"{session} of {asked.user}"
+            if ADMIN not in identity.roles:
+                tell_denied(self, "write", RESOURCE)
+                raise Forbidden(f"only {ADMIN} may delete what is somebody else's")
+            identity = dataclasses.replace(identity, user=asked.user)
+        self.answer(await self.house.sessions.delete(identity, session))
 
 
 class Restore(Handler):

@@ -6,13 +6,23 @@ import datetime
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from fleet_rlm.server.services.runs.models import Strict
 
 METADATA_BYTES = 16_000
 
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _of_our_calendar(moment: datetime.datetime) -> datetime.datetime:
+    try:
+        return moment.astimezone(datetime.UTC)
+    except OverflowError:
+        raise ValueError("this is before year 1 or after year 9999, as UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_of_our_calendar)]
 
 
 class SessionQuery(Strict):
@@ -20,8 +30,8 @@ class SessionQuery(Strict):
 
     search: Text | None = None
     status: Literal["active", "archived", "any"] = "active"
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=1_000)] = 50
     offset: Annotated[int, Field(ge=0, le=2**31)] = 0
 
@@ -45,6 +55,19 @@ class PatchSession(Strict):
             raise ValueError("say what to change: title, metadata, or both")
         if self.metadata is not None and len(json.dumps(self.metadata)) > METADATA_BYTES:
             raise ValueError(f"metadata may have {METADATA_BYTES:,} bytes as JSON; keep what is longer in the volume")
+        return self
+
+
+class DeleteQuery(Strict):
+    """How: archived by default; `permanent` leaves nothing of it. An administrator may name whose session it is."""
+
+    permanent: bool = False
+    user: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _for_good(self) -> DeleteQuery:
+        if self.user is not None and not self.permanent:
+            raise ValueError("only for permanent=true may a user be named; archiving is each user's own")
         return self
 
 

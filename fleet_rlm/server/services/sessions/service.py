@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from fleet_rlm.server.services.errands import Errands
-from fleet_rlm.server.services.errors import Busy, Conflict, NotFound
+from fleet_rlm.server.services.errors import Busy, Conflict, InUse, NotFound
 from fleet_rlm.server.services.kernels.service import Held, Kernels
 from fleet_rlm.server.services.manifests import state_of
 from fleet_rlm.server.services.owner import Owner
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MOST = 1_000
 
 ScopeOf = Callable[["Identity"], Awaitable["Scope"]]
+Forget = Callable[["Identity", str], Awaitable[None]]
 
 
 class SessionService:
@@ -47,13 +48,15 @@ class SessionService:
         kernels: where sessions are open.
         scope: the store as a user sees it.
         errands: does what needs the agent's code.
+        forget_runs: keeps nothing in memory of a session's runs.
 
     Raises (every verb that names a session):
         NotFound: there is no such session for this identity.
         StoreError: the store cannot be used now.
     """
 
-    def __init__(self, kernels: Kernels, scope: ScopeOf, errands: Errands) -> None:
+    def __init__(self, kernels: Kernels, scope: ScopeOf, errands: Errands, forget_runs: Forget) -> None:
+        self._forget_runs = forget_runs
         self._kernels = kernels
         self._scope = scope
         self._errands = errands
@@ -81,12 +84,40 @@ class SessionService:
         """Take it off the list and end its kernel; nothing is lost. Raises Busy: it is answering a question."""
         scope = await self._scope(identity)
         row = await scope.sessions.aget(session)
-        held = self._kernels.find(Owner.of(identity), row.id)
-        if held is not None and self._kernels.listener.is_working(held):
-            raise Busy(f"session {row.name!r} is answering a question; stop its run, or wait for it")
+        held = self._idle(identity, row)
         if held is not None:
             await self._kernels.close_session(held)
         return await self._detail(identity, scope, await scope.sessions.aarchive(row.id))
+
+    async def delete(self, identity: Identity, session: str) -> SessionDetail:
+        """Leave nothing of it in the store and on the disk, and of a volume that it shares nothing of its runs.
+
+        Returns:
+            what it was.
+
+        Raises:
+            Busy: it is answering a question.
+            InUse: it is open in a kernel that is not ours, or in another process.
+        """
+        scope = await self._scope(identity)
+        row = await scope.sessions.aget(session)
+        held, home = self._idle(identity, row), self._kernels.home_of(Owner.of(identity), row.id)
+        if held is not None and not self._kernels.is_own(held):
+            raise InUse(f"session {row.name!r} is open in kernel {held.link.kernel_id}; shut that kernel down first")
+        detail = await self._detail(identity, scope, row)
+        if held is not None:
+            await self._kernels.close_session(held)
+        await self._forget_runs(identity, row.id)  # what is written to its end cannot come back
+        runs = [run.id for run in await _runs(scope, row)]
+        await self._errands.run("delete", home, session=row.id, runs=runs)
+        await scope.sessions.adelete(row.id)
+        return detail.model_copy(update={"is_open": False})
+
+    def _idle(self, identity: Identity, row: Row) -> Held | None:
+        held = self._kernels.find(Owner.of(identity), row.id)
+        if held is not None and self._kernels.listener.is_working(held):
+            raise Busy(f"session {row.name!r} is answering a question; stop its run, or wait for it")
+        return held
 
     async def restore(self, identity: Identity, session: str) -> SessionDetail:
         """Put an archived session back. Raises Conflict: it is not archived."""
@@ -107,12 +138,7 @@ class SessionService:
         """What its runs used."""
         scope = await self._scope(identity)
         row = await scope.sessions.aget(session)
-        runs: list[RunRow] = []
-        while True:
-            page = await scope.runs.alist(session_id=row.id, limit=MOST, offset=len(runs))
-            runs += page.items
-            if not page.items or not page.has_more:
-                return _stats(row.id, runs)
+        return _stats(row.id, await _runs(scope, row))
 
     async def export(self, identity: Identity, session: str, format: Literal["zip", "parquet"]) -> tuple[BinaryIO, str]:
         """The session as it was saved last, as an open file that is gone once it is closed, and a name for it."""
@@ -158,6 +184,16 @@ class SessionService:
         plain = ("id", "name", "title", "status", "created_at", "updated_at")
         is_open = self._kernels.find(Owner.of(identity), row.id) is not None
         return {**{name: getattr(row, name) for name in plain}, "metadata": row.meta, "is_open": is_open}
+
+
+async def _runs(scope: Scope, row: Row) -> list[RunRow]:
+    """All runs of a session."""
+    runs: list[RunRow] = []
+    while True:
+        page = await scope.runs.alist(session_id=row.id, limit=MOST, offset=len(runs))
+        runs += page.items
+        if not page.items or not page.has_more:
+            return runs
 
 
 def _stats(session: str, runs: list[RunRow]) -> Stats:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from fleet_rlm.server.services.runs.models import Strict
-
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+from fleet_rlm.server.services.sessions.models import Moment, Text
 
 
 class AuditQuery(Strict):
@@ -19,8 +18,8 @@ class AuditQuery(Strict):
     actor: Text | None = None
     object: Text | None = None
     outcome: Literal["ok", "denied", "failed"] | None = None
-    after: AwareDatetime | None = None
-    before: AwareDatetime | None = None
+    after: Moment | None = None
+    before: Moment | None = None
     cursor: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     limit: Annotated[int, Field(ge=1, le=1_000)] = 50
 
