@@ -27,7 +27,7 @@ demo: $(VENV)/.run ## three questions over large data, without an account (the f
 lab: $(VENV)/.lab $(WIDGET) ## JupyterLab on the quickstart notebook
 	@$(BIN)/jupyter lab $$(test $$(id -u) -ne 0 || echo --allow-root) notebooks/01-quickstart.ipynb
 
-test: $(VENV)/.test $(WIDGET) chromium ## all tests: TypeScript, style, types, import contracts, pytest, notebooks
+test: $(VENV)/.test $(WIDGET) chromium uml ## all tests: TypeScript, style, types, import contracts, pytest, notebooks
 	@$(NPM) run --silent typecheck
 	@$(NPM) run --silent lint
 	@$(NPM) run --silent test
@@ -86,13 +86,19 @@ $(WIDGET): $(WIDGET_SOURCES) | $(VENV)/.lab-or-test
 	@touch $@
 
 # The bundle needs Node, which comes with the pins of `lab` and of `test`; whichever is asked for first serves.
-.PHONY: $(VENV)/.lab-or-test chromium
+.PHONY: $(VENV)/.lab-or-test chromium uml
 $(VENV)/.lab-or-test:
 	@test -e $(VENV)/.test || test -e $(VENV)/.lab || $(MAKE) $(VENV)/.lab
 
 # The browser tests need a Chromium; where none is installed, Debian's is, if this user may.
 chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null && exit 0; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
-	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	@command -v chromium chromium-browser google-chrome >/dev/null || { $(call debian,chromium); } \
 	  || { echo "make: the browser tests need Chromium and it could not be installed here; install it by hand" >&2; exit 1; }
+
+# The tests of control groups boot a kernel of their own, as an ordinary program.
+uml:
+	@command -v linux.uml >/dev/null || { $(call debian,user-mode-linux); } \
+	  || { echo "make: tests of the sandbox need linux.uml (User Mode Linux) and it could not be installed here; install it by hand" >&2; exit 1; }
+
+debian = sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; $$sudo apt-get update -qq \
+  && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null

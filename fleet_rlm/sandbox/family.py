@@ -83,6 +83,7 @@ async def checkpoint(source: LocalSandbox) -> LocalCheckpoint:
                 if threads:
                     raise ThreadsAlive(source.name, threads)
                 source._template.sandbox_pids.add(keeper.pid)
+                keeper.join(source._template.groups, source.limits)
     except BaseException:
         await keeper.close()
         raise

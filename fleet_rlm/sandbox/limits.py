@@ -15,17 +15,17 @@ class Limits:
     cpu: float | None  # seconds of processor time of all processes, per cell
     disk: int | None  # bytes of all files in its directory, its children's included
 
-    def guarantee(self) -> str:
-        """What is limited, with the mechanism."""
+    def guarantee(self, grouped: bool) -> str:
+        """What is limited, with the mechanism; `grouped` if the kernel sees to their sums (cgroup)."""
         held = {
-            "memory (RLIMIT_AS, sum by watchdog)": self.memory,
+            f"memory (RLIMIT_AS, sum by {'cgroup' if grouped else 'watchdog'})": self.memory,
             "file size (RLIMIT_FSIZE)": self.file_size,
-            "processes (watchdog)": self.processes,
+            f"processes ({'cgroup, ' if grouped else ''}watchdog)": self.processes,
             "processor time (watchdog)": self.cpu,
             "disk use (watchdog)": self.disk,
         }
         return ", ".join(name for name, limit in held.items() if limit is not None)
 
-    def missing(self) -> str:
-        """What stays open: the watchdog looks ten times a second, at disk use once; a cgroup would miss nothing."""
-        return "bursts past a limit within a second (no cgroup)"
+    def missing(self, grouped: bool) -> str:
+        """What stays open: the watchdog looks ten times a second, at disk use once; a cgroup misses nothing."""
+        return "bursts of disk use within a second" if grouped else "bursts past a limit within a second (no cgroup)"

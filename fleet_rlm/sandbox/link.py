@@ -13,9 +13,11 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fleet_rlm.sandbox.cgroup import Group, Subtree
 from fleet_rlm.sandbox.channel import STREAM_ENDED, Channel, Frame
 from fleet_rlm.sandbox.errors import SandboxDied
 from fleet_rlm.sandbox.guest import wire
+from fleet_rlm.sandbox.limits import Limits
 
 BIRTH_S = 20.0  # a fork takes milliseconds; a machine that swaps may need longer
 EXIT_NEWS_S = 0.2  # how long after the end of the stream the exit status may take to arrive
@@ -41,9 +43,15 @@ class Link:
         self._on_end = on_end
         self._exit_code = exit_code
         self._killed_for: str | None = None
+        self._group: Group | None = None
         self._answers: dict[int, asyncio.Future[Frame]] = {}
         self._numbers = itertools.count(1)
         self._channel = Channel(sock, self._on_frame, self._on_stream_end)
+
+    def join(self, groups: Subtree | None, limits: Limits) -> None:
+        """Where there are groups, let the kernel hold all its processes together to its limits."""
+        if groups is not None:
+            self._group = groups.group(self.pid, limits)
 
     def send(self, header: dict[str, Any], parts: Iterable[wire.Buffer] = (), fds: Iterable[int] = ()) -> None:
         """Write a frame nobody waits for."""
@@ -123,6 +131,8 @@ class Link:
             done, _ = await asyncio.wait({self._exit_code}, timeout=EXIT_NEWS_S)
             if done:
                 reason = _story(self._exit_code.result())
+        if self._killed_for is None and self._group is not None:
+            reason = self._group.ended_for() or reason
         self.kill(self._killed_for or reason)
 
     def fail(self, reason: str) -> None:
@@ -154,6 +164,8 @@ class Link:
         finally:
             loop.remove_reader(handle)
             os.close(handle)
+        if self._group is not None:
+            await self._group.remove()
 
 
 async def born(link: Link) -> None:

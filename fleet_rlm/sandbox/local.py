@@ -126,8 +126,9 @@ class LocalSandbox(BlockingFace):
         walls = self._template.isolation
         if not walls.guarantees:
             return walls
-        guarantees = {**walls.guarantees, "limits": self.limits.guarantee()}
-        return dataclasses.replace(walls, guarantees=guarantees, missing=(*walls.missing, self.limits.missing()))
+        grouped = self._template.groups is not None
+        guarantees = {**walls.guarantees, "limits": self.limits.guarantee(grouped)}
+        return dataclasses.replace(walls, guarantees=guarantees, missing=(*walls.missing, self.limits.missing(grouped)))
 
     @property
     def pid(self) -> int | None:
@@ -172,6 +173,7 @@ class LocalSandbox(BlockingFace):
     def _adopt(self, link: Link, template: Template, place: tuple[str, ...]) -> None:
         self._link, self._template, self._place = link, template, place
         template.sandbox_pids.add(link.pid)
+        link.join(template.groups, self.limits)
         watch(self, link, template)
 
     def _on_end(self, _reason: str) -> None:

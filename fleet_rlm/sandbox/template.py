@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fleet_rlm.sandbox import cgroup
 from fleet_rlm.sandbox.base import IsolationReport
 from fleet_rlm.sandbox.channel import Channel
 from fleet_rlm.sandbox.errors import SandboxError, SandboxUnavailable
@@ -81,7 +82,7 @@ class Template:
         self.namespaces = False
         self.alive = False
         self.root = Path()
-        self.sandbox_pids: set[int] = set()  # pids as this host sees them, of forks that are known to be sandboxes
+        self.groups: cgroup.Subtree | None = None  # where the kernel can limit its sandboxes as wholes
         self.forking = asyncio.Lock()  # a fork whose pid is not yet known must not be mistaken for a stray
         self.unnamed = 0  # processes of such forks at most: each, and the one it may come from and that ends at once
         self._births: dict[int, Birth] = {}
@@ -121,6 +122,8 @@ class Template:
         self.root = Path(tempfile.mkdtemp(prefix="fleet-sandbox-"))
         granted, paths = readable()
         try:
+            above = cgroup.delegated()
+            self.groups = None if above is None else cgroup.Subtree(above)
             # The worker is told when the *thread* that starts it ends, so this must be the loop's own thread.
             process = subprocess.Popen(
                 [sys.executable, "-I", "-X", "utf8", str(WORKER), str(theirs.fileno()), str(held.fileno())],
@@ -150,6 +153,7 @@ class Template:
                 "path": paths,
                 "preload": self.preload,
                 "host": os.getpid(),
+                "groups": None if self.groups is None else str(self.groups.path),
             }
         )
 

@@ -55,7 +55,18 @@ def main(control: int, lifeline: int) -> None:
     _kill(pid)
     _end_descendants()
     remove(*os.path.split(config["root"]))
+    if config["groups"] is not None:
+        _remove_groups(config["groups"])
     os._exit(0)
+
+
+def _remove_groups(path: str) -> None:
+    """The control groups of the sandboxes, which are empty by now."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                os.rmdir(entry.path)
+    os.rmdir(path)
 
 
 def _first_frame(sock: socket.socket) -> dict[str, Any]:

@@ -5,7 +5,7 @@ no generated code and is not confined; it waits until the host or the template i
 and removes the root directory. The template locks itself, then imports what it was asked to preload, then forks.
 
 The configuration: root, lock ("auto", "namespaces", "base" or "none"), read (paths), path (sys.path entries),
-preload (module names), host (its pid).
+preload (module names), host (its pid), groups (the control group of the sandboxes' own ones, or None).
 """
 
 from __future__ import annotations
