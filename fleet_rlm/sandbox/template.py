@@ -83,6 +83,7 @@ class Template:
         self.alive = False
         self.root = Path()
         self.groups: cgroup.Subtree | None = None  # where the kernel can limit its sandboxes as wholes
+        self.sandbox_pids: set[int] = set()  # pids as this host sees them, of forks that are known to be sandboxes
         self.forking = asyncio.Lock()  # a fork whose pid is not yet known must not be mistaken for a stray
         self.unnamed = 0  # processes of such forks at most: each, and the one it may come from and that ends at once
         self._births: dict[int, Birth] = {}
