@@ -247,6 +247,11 @@ class AsyncSessions(_Resource):
         """Take it off the list and end its kernel; nothing is lost."""
         return await self._connection.ask("DELETE", self._path(session), Session)
 
+    async def delete(self, session: str, *, user: str | None = None) -> Session:
+        """Delete it for good, with its runs and all they left; an administrator may name whose it is."""
+        query = {"permanent": "true", "user": user}
+        return await self._connection.ask("DELETE", self._path(session), Session, query=query)
+
     async def restore(self, session: str) -> Session:
         """Put an archived session back."""
         return await self._connection.ask("POST", self._path(session, "/restore"), Session)

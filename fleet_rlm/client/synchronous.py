@@ -63,6 +63,7 @@ class Sessions(_Blocking[AsyncSessions]):
     get = _blocking(AsyncSessions.get)
     patch = _blocking(AsyncSessions.patch)
     archive = _blocking(AsyncSessions.archive)
+    delete = _blocking(AsyncSessions.delete)
     restore = _blocking(AsyncSessions.restore)
     turns = _blocking(AsyncSessions.turns)
     stats = _blocking(AsyncSessions.stats)

@@ -102,6 +102,16 @@ def test_sessions_are_described_put_away_and_exported(fleet: Client, run: str, t
     assert fleet.sessions.restore("client").status == "active"
 
 
+def test_a_session_is_deleted_for_good(fleet: Client) -> None:
+    started = fleet.runs.start("What?", session="short", mode="direct")
+    fleet.runs.wait(started.run)
+    assert fleet.sessions.delete("short").id == started.session
+    for gone in (lambda: fleet.sessions.get("short"), lambda: fleet.runs.get(started.run)):
+        with pytest.raises(Refused) as refused:
+            gone()
+        assert refused.value.code == "not_found"
+
+
 def test_files_go_up_and_come_down(fleet: Client, run: str, tmp_path: Path) -> None:
     volume = fleet.sessions.get("client").id
     (tmp_path / "a.txt").write_text("Grüße")
