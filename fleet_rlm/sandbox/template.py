@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import os
-import shutil
+import secrets
 import signal
 import socket
 import subprocess
@@ -120,25 +120,33 @@ class Template:
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         self._lifeline, held = socket.socketpair()
-        self.root = Path(tempfile.mkdtemp(prefix="fleet-sandbox-"))
+        self.root = Path(os.path.realpath(tempfile.gettempdir())) / f"fleet-sandbox-{secrets.token_hex(6)}"
         granted, paths = readable()
         try:
             above = cgroup.delegated()
             self.groups = None if above is None else cgroup.Subtree(above)
             # The worker is told when the *thread* that starts it ends, so this must be the loop's own thread.
             process = subprocess.Popen(
-                [sys.executable, "-I", "-X", "utf8", str(WORKER), str(theirs.fileno()), str(held.fileno())],
+                [
+                    sys.executable,
+                    "-I",
+                    "-X",
+                    "utf8",
+                    str(WORKER),
+                    str(theirs.fileno()),
+                    str(held.fileno()),
+                    str(self.root),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**ENVIRONMENT, "HOME": str(self.root), "TMPDIR": str(self.root)},
-                cwd=self.root,
+                cwd="/",  # the worker makes its directory itself, and so removes it however early this host ends
                 pass_fds=(theirs.fileno(), held.fileno()),
                 start_new_session=True,
             )
         except OSError:
             ours.close()
-            shutil.rmtree(self.root, ignore_errors=True)
             raise
         finally:
             theirs.close()
@@ -148,7 +156,7 @@ class Template:
         self._channel.send(
             {
                 "t": "config",
-                "root": os.path.realpath(self.root),
+                "root": str(self.root),
                 "lock": TIERS[self.tier],
                 "read": granted,
                 "path": paths,

@@ -114,6 +114,34 @@ if __name__ == "__main__":
         os.killpg(host.pid, signal.SIGKILL)
 
 
+def test_a_host_killed_while_its_template_starts_leaves_no_directory(tmp_path: Path) -> None:
+    script = """
+import os, signal, subprocess
+from fleet_rlm.sandbox.local import LocalSandbox
+class Last(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+subprocess.Popen = Last
+LocalSandbox(tier="process").start()
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    host = subprocess.run([sys.executable, "-c", script], env=environment)
+    assert host.returncode == -signal.SIGKILL
+    assert settled(lambda: not processes(str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    script = "from fleet_rlm.sandbox.local import LocalSandbox\nLocalSandbox(tier='process').start()"
+    code = f"import tempfile\ntempfile.tempdir = {str(tmp_path / 'gone')!r}\n{script}"
+    host = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True
+    )
+    assert "could not be started" in host.stderr.decode()
+    assert str(tmp_path / "gone") in host.stderr.decode()
+
+
 def test_a_checkpoint_shares_the_memory_of_its_sandbox() -> None:
     with LocalSandbox() as sandbox:
         sandbox.run("text = 'x' * 100_000_000")

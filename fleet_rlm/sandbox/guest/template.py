@@ -29,12 +29,12 @@ def main(sock: socket.socket, config: dict[str, Any], namespaces_refused: str | 
         report = _locked(config, namespaces_refused)
         for module in config["preload"]:
             __import__(module)
-        _tell(sock, {"t": "ready", **report})
+        tell(sock, {"t": "ready", **report})
     except lockdown.Refused as error:
-        _tell(sock, {"t": "failed", "reasons": [f"refused: {error}"]})
+        tell(sock, {"t": "failed", "reasons": [f"refused: {error}"]})
         os._exit(1)
     except BaseException as error:
-        _tell(sock, {"t": "failed", "reasons": [f"{type(error).__name__}: {error}"]})
+        tell(sock, {"t": "failed", "reasons": [f"{type(error).__name__}: {error}"]})
         os._exit(1)
     size = int(os.read(memory, 4096).split()[0]) * os.sysconf("SC_PAGESIZE")
     os.close(memory)
@@ -58,7 +58,8 @@ def _locked(config: dict[str, Any], namespaces_refused: str | None) -> dict[str,
     return {**report, "confined": True, "namespaces": namespaces}
 
 
-def _tell(sock: socket.socket, header: dict[str, Any]) -> None:
+def tell(sock: socket.socket, header: dict[str, Any]) -> None:
+    """Write a frame to the host."""
     try:
         sock.sendall(b"".join(wire.framed(wire.pack(header))))
     except OSError:
@@ -94,7 +95,7 @@ def _serve(sock: socket.socket, config: dict[str, Any], report: dict[str, Any], 
             try:
                 pid = os.fork()
             except OSError as error:
-                _tell(sock, {"t": "unforked", "id": frame[0]["id"], "error": str(error)})
+                tell(sock, {"t": "unforked", "id": frame[0]["id"], "error": str(error)})
                 channel.close()
                 continue
             if pid == 0:
@@ -137,4 +138,4 @@ def _report_dead(sock: socket.socket, sandboxes: dict[int, int]) -> None:
         if pid == 0:
             return
         if (number := sandboxes.pop(pid, None)) is not None:
-            _tell(sock, {"t": "exited", "id": number, "code": os.waitstatus_to_exitcode(status)})
+            tell(sock, {"t": "exited", "id": number, "code": os.waitstatus_to_exitcode(status)})

@@ -11,16 +11,24 @@ import select
 import signal
 import socket
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 from . import lockdown, template, wire
 from .removal import remove
 
 
-def main(control: int, lifeline: int) -> None:
+def main(control: int, lifeline: int, root: str) -> None:
     """Serve as the warden; the forked template never returns here."""
     sock = socket.socket(fileno=control)
+    try:
+        os.mkdir(root, 0o700)
+    except OSError as error:
+        template.tell(sock, {"t": "failed", "reasons": [f"the worker could not be started: {error}"]})
+        os._exit(1)
+    os.chdir(root)
     config = _first_frame(sock)
+    if config is None:
+        _leave(root)
     reason = None
     if config["lock"] == "auto" or config["lock"] == "namespaces":
         reason = lockdown.namespaces_refused()
@@ -34,7 +42,7 @@ def main(control: int, lifeline: int) -> None:
     lockdown.die_with_parent(signal.SIGTERM)
     lockdown.adopt_orphans()
     if os.getppid() != config["host"]:
-        os._exit(1)
+        _leave(root, config["groups"])
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
@@ -54,9 +62,13 @@ def main(control: int, lifeline: int) -> None:
             break
     _kill(pid)
     _end_descendants()
-    remove(*os.path.split(config["root"]))
-    if config["groups"] is not None:
-        _remove_groups(config["groups"])
+    _leave(root, config["groups"])
+
+
+def _leave(root: str, groups: str | None = None) -> NoReturn:
+    remove(*os.path.split(root))
+    if groups is not None:
+        _remove_groups(groups)
     os._exit(0)
 
 
@@ -69,12 +81,16 @@ def _remove_groups(path: str) -> None:
     os.rmdir(path)
 
 
-def _first_frame(sock: socket.socket) -> dict[str, Any]:
+def _first_frame(sock: socket.socket) -> dict[str, Any] | None:
+    """The configuration, or None if the host is gone already."""
     parser = wire.Parser()
     while (frame := parser.pop()) is None:
-        data = sock.recv(65_536)
+        try:
+            data = sock.recv(65_536)
+        except ConnectionResetError:
+            return None
         if not data:
-            os._exit(0)
+            return None
         parser.feed(data)
     return frame[0]
 

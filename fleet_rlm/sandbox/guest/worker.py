@@ -1,8 +1,9 @@
 """Start of a worker process: a warden that cleans up, and a confined template that sandboxes are forked from.
 
-Run as `python -I worker.py FD LIFELINE`. The first frame on FD is the configuration. The warden keeps no channel, runs
-no generated code and is not confined; it waits until the host or the template is gone, kills whatever is left below it
-and removes the root directory. The template locks itself, then imports what it was asked to preload, then forks.
+Run as `python -I worker.py FD LIFELINE ROOT`. The first frame on FD is the configuration. The warden keeps no channel,
+runs no generated code and is not confined; it makes the root directory, waits until the host or the template is gone,
+kills whatever is left below it and removes the directory. The template locks itself, then imports what it was asked to
+preload, then forks.
 
 The configuration: root, lock ("auto", "namespaces", "base" or "none"), read (paths), path (sys.path entries),
 preload (module names), host (its pid), groups (the control group of the sandboxes' own ones, or None).
@@ -32,4 +33,4 @@ if __name__ == "__main__":
     _load_package()
     from fleet_guest import warden
 
-    warden.main(int(sys.argv[1]), int(sys.argv[2]))
+    warden.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
