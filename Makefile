@@ -33,7 +33,7 @@ test: $(VENV)/.test $(WIDGET) chromium uml ## all tests: TypeScript, style, type
 	@$(NPM) run --silent test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
 
-bench: $(BENCH)/.installed ## every benchmark beside dspy's interpreters and rlms; writes docs/benchmarks.md (six minutes)
+bench: $(BENCH)/.installed ## every benchmark beside dspy's interpreters and rlms; writes docs/benchmarks.md (seven minutes)
 	@$(BENCH)/bin/python -m tests.benchmarks
 
 build: $(VENV)/.test $(WIDGET) ## wheel and sdist in dist/
