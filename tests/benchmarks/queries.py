@@ -20,8 +20,8 @@ LIMIT = (
     "for each other so long, and the loopback server, which shares the machine, needs as much again. Every second run "
     "or so has a full garbage collection, which stops everything for 0.12 s: side by side, runs without one took 0.94 "
     "to 0.96 s and runs with one 1.10 to 1.14 s. It goes through 230,000 objects, of which 110,000 are a grammar of "
-    "web addresses: `import dspy` loads it by way of jsonschema where Jupyter's extras of that are installed. To freeze "
-    "them would keep a user's own garbage alive, too."
+    "web addresses: `import dspy` loads it by way of jsonschema where Jupyter's extras of that are installed. To "
+    "freeze them would keep a user's own garbage alive, too."
 )
 
 
