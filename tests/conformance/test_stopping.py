@@ -132,3 +132,27 @@ def test_a_cell_can_be_interrupted_whatever_an_earlier_one_did_to_the_handler(lo
     assert result.error is not None
     assert result.error.type == "CellTimeout"
     assert sandbox.run("callable(kept)").value == "True"
+
+
+def test_a_signal_handler_that_calls_a_tool_never_waits_for_itself(local: Local) -> None:
+    struck = threading.Event()
+    sandbox = local(tools={"strike": struck.set, "wait": lambda: struck.wait(10), "ask": lambda n: n * 10})
+    code = """
+import os, signal
+seen = []
+def handle(number, frame):
+    try:
+        ask(1)
+    except RuntimeError as error:
+        seen.append(str(error))
+    raise TimeoutError
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try:
+    wait()
+except TimeoutError:
+    strike()
+seen
+"""
+    assert "while its thread waits" in (sandbox.run(code).value or "")
+    assert sandbox.run("ask(2)").value == "20"

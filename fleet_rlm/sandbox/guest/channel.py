@@ -51,6 +51,7 @@ class Channel:
         self._ids = itertools.count(1)
         self._waiting: list[Box] = []
         self._turn = threading.Lock()
+        self._reader = 0  # the thread that has the turn
         self._sending = threading.Lock()
         self._parser = wire.Parser()
         self._fds: collections.deque[int] = collections.deque()
@@ -93,12 +94,16 @@ class Channel:
                 if box.messages:
                     return box.messages.popleft()
                 if self._turn.acquire(blocking=False):
+                    self._reader = threading.get_ident()
                     try:
                         while not box.messages:
                             self._read(region)
                         return box.messages.popleft()
                     finally:
+                        self._reader = 0
                         self._turn.release()
+                if self._reader == threading.get_ident():  # who interrupted its own wait would wait for itself
+                    raise RuntimeError("a signal handler cannot call host tools while its thread waits for one")
                 if box.event is None:
                     box.event = threading.Event()
                     continue  # what came before it was there roused nobody
