@@ -51,7 +51,7 @@ def left(person: Person, ids: dict[str, str]) -> list[str]:
 
 @pytest.fixture
 def ada(deployed: World) -> Person:
-    return deployed.person(2)
+    return deployed.person(1)
 
 
 def test_its_owner_leaves_nothing_of_it_and_everything_of_others(deployed: World, ada: Person) -> None:
@@ -82,15 +82,15 @@ def test_its_owner_leaves_nothing_of_it_and_everything_of_others(deployed: World
 
 def test_an_administrator_of_the_tenant_deletes_for_a_user_and_nobody_else_does(deployed: World, ada: Person) -> None:
     ids = filled(ada)
-    carl, bob = deployed.person(2), deployed.person(1, "Fleet.Admin")
-    admin = deployed.person(2, "Fleet.Admin")
+    carl, bob = deployed.person(1), deployed.person(0, "Fleet.Admin")
+    admin = deployed.person(1, "Fleet.Admin")
     rows = deployed.rows_of(ada, *ids.values())
     told = [delete(carl, ids["session"]), delete(bob, ids["session"]), delete(admin, ids["session"])]
     told += [delete(bob, ids["session"], user=ada.user)]
     assert {(one.status_code, one.json()["code"]) for one in told} == {(404, "not_found")}
     refused = delete(carl, ids["session"], user=ada.user)
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
-    reader = deployed.person(2, "Fleet.Read")
+    reader = deployed.person(1, "Fleet.Read")
     assert delete(reader, ids["session"]).json()["code"] == "permission_denied"
     assert deployed.rows_of(ada, *ids.values()) == rows
     assert delete(admin, ids["session"], user=ada.user).status_code == 200
@@ -113,7 +113,7 @@ def test_a_session_that_is_answering_or_held_elsewhere_is_not_deleted(
     kernel = deployed.server.client.post(f"{deployed.server.origin}/api/kernels", json={}).json()["id"]
     lease = json.loads((ada.home / "sessions" / f"{started['session']}.lease").read_text())
     assert lease["pid"]
-    owner = deployed.person(2, "Fleet.Run", "Jupyter.Use")
+    owner = deployed.person(1, "Fleet.Run", "Jupyter.Use")
     attached = {**asked, "message": "here", "session": "attached", "kernel_id": kernel, "model": "fleet/offline"}
     run = owner.api("POST", "runs", 201, json=attached)
     owner.finished(run["run"])

@@ -61,6 +61,7 @@ def test_the_cursor_neither_repeats_nor_leaves_out_while_entries_are_added(
     seen, cursor = [], {}
     while True:
         page = asked(server, ADMIN, limit=2, **cursor)  # reading is noted, so the trail grows meanwhile
+        assert not seen or page["items"][0]["seq"] < seen[-1]
         seen += [one["seq"] for one in page["items"]]
         if not page["has_more"]:
             assert page["cursor"] is None
