@@ -11,7 +11,37 @@ dspy is imported, so this works wherever httpx and websockets do.
 """
 
 from fleet_rlm.client.asynchronous import AsyncClient
-from fleet_rlm.client.errors import ClientError, NotReached, Refused
+from fleet_rlm.client.errors import (
+    BadAddress,
+    BadRequest,
+    ClientError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    NotReached,
+    NotSignedIn,
+    NotTrusted,
+    Refused,
+    TooLarge,
+    TooMany,
+    Unavailable,
+)
 from fleet_rlm.client.synchronous import Client
 
-__all__ = ["AsyncClient", "Client", "ClientError", "NotReached", "Refused"]
+__all__ = [
+    "AsyncClient",
+    "BadAddress",
+    "BadRequest",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "Forbidden",
+    "NotFound",
+    "NotReached",
+    "NotSignedIn",
+    "NotTrusted",
+    "Refused",
+    "TooLarge",
+    "TooMany",
+    "Unavailable",
+]

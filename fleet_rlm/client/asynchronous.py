@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
+import datetime
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from fleet_rlm.client.connection import Connection, part
+from fleet_rlm.client.connection import TIMEOUT_S, Connection, Resource, part
+from fleet_rlm.client.files import AsyncArtifacts, AsyncVolumes
 from fleet_rlm.client.records import (
-    Artifact,
+    CoreMemory,
     Feedback,
     Health,
     Me,
-    Node,
+    MemoryItem,
+    OpenSession,
+    OpenSessions,
     Page,
     Ready,
     Run,
+    Section,
     Session,
+    SessionDetail,
     Span,
     Started,
-    Tree,
+    Stats,
     Turn,
-    Volume,
 )
+from fleet_rlm.client.runtime import AsyncRuntime
 from fleet_rlm.core.events import Event
 
 API = "api/v1/"
-FILE = f"{API}runtime/volume/file"
+
+Policy = Literal["auto", "edits", "ask"]
+"""Which tools of a run's agent wait for an answer."""
 
 
 class AsyncClient:
@@ -39,23 +46,34 @@ class AsyncClient:
         address: of the server, its base URL included, such as http://127.0.0.1:8000.
         token: the server's own token; where Entra signs people in, an access token, with `bearer`.
         headers: sent with every request.
+        timeout: seconds to wait for one answer; the first question of a session may start a kernel.
+        ca: file with the certificate of who signs the server's (https); those the system trusts by default.
 
     Attributes:
-        runs, sessions, artifacts, volumes: what can be asked of each.
+        runs, sessions, artifacts, volumes, runtime: what can be asked of each.
 
     Raises (every verb):
-        NotReached: the server does not answer.
-        Refused: it does not do it; `code` and the message are the server's.
+        NotReached: the server does not answer; NotTrusted where its certificate proves nothing.
+        Refused: it does not do it; `code` and the message are the server's. The kinds say what can be done:
+            BadRequest, NotSignedIn, Forbidden, NotFound, Conflict, TooLarge, TooMany, Unavailable.
     """
 
     def __init__(
-        self, address: str, token: str | None = None, *, bearer: bool = False, headers: dict[str, str] | None = None
+        self,
+        address: str,
+        token: str | None = None,
+        *,
+        bearer: bool = False,
+        headers: dict[str, str] | None = None,
+        timeout: float = TIMEOUT_S,
+        ca: str | Path | None = None,
     ) -> None:
-        self._connection = Connection(address, token, bearer=bearer, headers=headers)
+        self._connection = Connection(address, token, bearer=bearer, headers=headers, timeout=timeout, ca=ca)
         self.runs = AsyncRuns(self._connection)
         self.sessions = AsyncSessions(self._connection)
         self.artifacts = AsyncArtifacts(self._connection)
         self.volumes = AsyncVolumes(self._connection)
+        self.runtime = AsyncRuntime(self._connection)
 
     async def health(self) -> Health:
         """Whether it answers."""
@@ -82,14 +100,7 @@ class AsyncClient:
         await self.close()
 
 
-class _Resource:
-    """A kind of thing that can be asked about over a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-
-class AsyncRuns(_Resource):
+class AsyncRuns(Resource):
     """Runs."""
 
     async def start(
@@ -104,6 +115,7 @@ class AsyncRuns(_Resource):
         timeout: float | None = None,
         depth: int | None = None,
         batch_concurrency: int | None = None,
+        approve: Policy = "auto",
         context_paths: Sequence[str] = (),
         docs: Sequence[str] = (),
         repo_url: str | None = None,
@@ -121,6 +133,7 @@ class AsyncRuns(_Resource):
             "timeout": timeout,
             "depth": depth,
             "batch_concurrency": batch_concurrency,
+            "approve": approve,
             "context_paths": list(context_paths),
             "docs": list(docs),
             "repo_url": repo_url,
@@ -150,10 +163,19 @@ class AsyncRuns(_Resource):
         """All its spans, in order of start."""
         return await self._connection.ask("GET", f"{API}runs/{part(run)}/spans", Page[Span])
 
+    async def log(self, run: str, to: str | Path) -> Path:
+        """Write its log, an event a line: `fleet_rlm.Run.from_jsonl` makes of it spans, tree and report."""
+        path = f"{API}runs/{part(run)}/events"
+        return await self._connection.download(path, Path(to), accept="application/x-ndjson")
+
     async def events(self, run: str, since: int = 0) -> AsyncGenerator[Event]:
         """Its events from number `since` on: those that were, then those that come, until it is over.
 
-        Each comes once and in order, whatever becomes of the connection meanwhile.
+        Each comes once and in order, whatever becomes of the connection meanwhile: a broken one is made anew, after
+        0.1 s at first and after 10 s in the end. Closing the generator lets go of the connection; the run goes on.
+
+        Raises:
+            NotReached: the connection could not be made anew six times in a row.
         """
         async with aclosing(self._connection.events(run, since)) as events:
             async for event in events:
@@ -173,6 +195,14 @@ class AsyncRuns(_Resource):
         """Ask it to end; its last events follow."""
         await self._connection.ask("POST", f"{API}runs/{part(run)}/stop", Any)
 
+    async def approve(self, run: str, answer: str = "once", *, ask: int | None = None, note: str | None = None) -> None:
+        """Decide what it asks: "once", "always" (that tool, for the rest of the run) or "no", with a note to the model.
+
+        `ask` is the `seq` of the `approval.ask` event; it may be left out where one question is open.
+        """
+        body = {"answer": answer, "ask": ask, "note": note}
+        await self._connection.ask("POST", f"{API}runs/{part(run)}/approve", Any, body=body)
+
     async def resume(
         self,
         run: str,
@@ -181,9 +211,10 @@ class AsyncRuns(_Resource):
         sub_model: str | None = None,
         budget: int | None = None,
         timeout: float | None = None,
+        approve: Policy | None = None,
     ) -> Started:
         """Go on with a run that has no answer; nothing is paid twice."""
-        body = {"model": model, "sub_model": sub_model, "budget": budget, "timeout": timeout}
+        body = {"model": model, "sub_model": sub_model, "budget": budget, "timeout": timeout, "approve": approve}
         return await self._connection.ask("POST", f"{API}runs/{part(run)}/resume", Started, body=body)
 
     async def branch(
@@ -198,10 +229,11 @@ class AsyncRuns(_Resource):
         sub_model: str | None = None,
         budget: int | None = None,
         timeout: float | None = None,
+        approve: Policy | None = None,
     ) -> Started:
         """Another run that shares the past up to a span, where at most one of prompt, code and reply is another."""
         edit = {"span": span, "prompt": prompt, "code": code, "reply": reply}
-        changes = {"model": model, "sub_model": sub_model, "budget": budget, "timeout": timeout}
+        changes = {"model": model, "sub_model": sub_model, "budget": budget, "timeout": timeout, "approve": approve}
         return await self._connection.ask("POST", f"{API}runs/{part(run)}/branch", Started, body={**edit, **changes})
 
     async def feedback(
@@ -219,7 +251,7 @@ class AsyncRuns(_Resource):
         return await self._connection.ask("POST", f"{API}runs/{part(run)}/feedback", Feedback, body=body)
 
 
-class AsyncSessions(_Resource):
+class AsyncSessions(Resource):
     """Sessions. One is made by asking a question in it."""
 
     async def list(
@@ -227,105 +259,79 @@ class AsyncSessions(_Resource):
         *,
         search: str | None = None,
         status: Literal["active", "archived", "any"] = "active",
+        created_after: datetime.datetime | None = None,
+        created_before: datetime.datetime | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> Page[Session]:
-        """Sessions, the one last changed first."""
-        query = {"search": search, "status": status, "limit": limit, "offset": offset}
+        """Sessions, the one last changed first. Times must know their zone."""
+        query = {
+            "search": search,
+            "status": status,
+            "created_after": created_after and created_after.isoformat(),
+            "created_before": created_before and created_before.isoformat(),
+            "limit": limit,
+            "offset": offset,
+        }
         return await self._connection.ask("GET", f"{API}sessions", Page[Session], query=query)
 
-    async def get(self, session: str) -> Session:
+    async def get(self, session: str) -> SessionDetail:
         """One session."""
-        return await self._connection.ask("GET", self._path(session), Session)
+        return await self._connection.ask("GET", self._path(session), SessionDetail)
 
-    async def patch(self, session: str, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> Session:
+    async def patch(
+        self, session: str, *, title: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> SessionDetail:
         """Give it a title, or merge into its metadata, where a key with None is removed."""
         body = {"title": title, "metadata": metadata}
-        return await self._connection.ask("PATCH", self._path(session), Session, body=body)
+        return await self._connection.ask("PATCH", self._path(session), SessionDetail, body=body)
 
-    async def archive(self, session: str) -> Session:
+    async def archive(self, session: str) -> SessionDetail:
         """Take it off the list and end its kernel; nothing is lost."""
-        return await self._connection.ask("DELETE", self._path(session), Session)
+        return await self._connection.ask("DELETE", self._path(session), SessionDetail)
 
-    async def delete(self, session: str, *, user: str | None = None) -> Session:
+    async def delete(self, session: str, *, user: str | None = None) -> SessionDetail:
         """Delete it for good, with its runs and all they left; an administrator may name whose it is."""
         query = {"permanent": "true", "user": user}
-        return await self._connection.ask("DELETE", self._path(session), Session, query=query)
+        return await self._connection.ask("DELETE", self._path(session), SessionDetail, query=query)
 
-    async def restore(self, session: str) -> Session:
+    async def restore(self, session: str) -> SessionDetail:
         """Put an archived session back."""
-        return await self._connection.ask("POST", self._path(session, "/restore"), Session)
+        return await self._connection.ask("POST", self._path(session, "/restore"), SessionDetail)
 
     async def turns(self, session: str, *, limit: int = 50, offset: int = 0) -> Page[Turn]:
         """Its questions and answers, oldest first."""
         query = {"limit": limit, "offset": offset}
         return await self._connection.ask("GET", self._path(session, "/turns"), Page[Turn], query=query)
 
-    async def stats(self, session: str) -> dict[str, Any]:
-        """What its runs used."""
-        return await self._connection.ask("GET", self._path(session, "/stats"), dict[str, Any])
+    async def stats(self, session: str) -> Stats:
+        """What its runs used: calls, tokens, US dollars, seconds."""
+        return await self._connection.ask("GET", self._path(session, "/stats"), Stats)
+
+    async def state(self) -> Sequence[OpenSession]:
+        """Those that are open in kernels of the server."""
+        return (await self._connection.ask("GET", f"{API}sessions/state", OpenSessions)).sessions
 
     async def export(self, session: str, to: str | Path, format: Literal["zip", "parquet"] = "zip") -> Path:
         """Write it to a file: "zip" is all of it, for `Session.import_`, "parquet" the spans of its runs."""
         return await self._connection.download(self._path(session, "/export"), Path(to), {"format": format})
 
-    async def memory(self, session: str) -> dict[str, str]:
+    async def memory(self, session: str) -> dict[Section, str]:
         """The texts that stand in every prompt of it, by section."""
-        told = await self._connection.ask("GET", self._path(session, "/memory"), dict[str, Any])
-        sections: dict[str, str] = told["sections"]
-        return sections
+        return (await self._connection.ask("GET", self._path(session, "/memory"), CoreMemory)).sections
 
     async def edit_memory(
-        self, session: str, section: str, content: str, mode: Literal["append", "replace"] = "append"
-    ) -> dict[str, str]:
+        self, session: str, section: Section, content: str, mode: Literal["append", "replace"] = "append"
+    ) -> dict[Section, str]:
         """Change one of these texts."""
         body = {"section": section, "content": content, "mode": mode}
-        told = await self._connection.ask("PATCH", self._path(session, "/memory"), dict[str, Any], body=body)
-        sections: dict[str, str] = told["sections"]
-        return sections
+        return (await self._connection.ask("PATCH", self._path(session, "/memory"), CoreMemory, body=body)).sections
+
+    async def memory_items(self, session: str, *, limit: int = 50, offset: int = 0) -> Page[MemoryItem]:
+        """The changes of these texts: what was written, by whom, and in which run."""
+        query = {"limit": limit, "offset": offset}
+        return await self._connection.ask("GET", self._path(session, "/memory/items"), Page[MemoryItem], query=query)
 
     @staticmethod
     def _path(session: str, what: str = "") -> str:
         return f"{API}sessions/{part(session)}{what}"
-
-
-class AsyncArtifacts(_Resource):
-    """Files that runs made."""
-
-    async def list(self, run: str | None = None, *, limit: int = 50, offset: int = 0) -> Page[Artifact]:
-        """Those of a run, or of all, the latest first."""
-        query = {"run": run, "limit": limit, "offset": offset}
-        return await self._connection.ask("GET", f"{API}artifacts", Page[Artifact], query=query)
-
-    async def download(self, run: str, artifact: str, to: str | Path) -> Path:
-        """Write one to a file."""
-        return await self._connection.download(f"{API}artifacts/{part(run)}/{part(artifact)}", Path(to))
-
-
-class AsyncVolumes(_Resource):
-    """Files that outlive kernels: paths are such as memory/notes.md."""
-
-    async def list(self, *, limit: int = 50, offset: int = 0) -> Page[Volume]:
-        """All volumes, by name."""
-        query = {"limit": limit, "offset": offset}
-        return await self._connection.ask("GET", f"{API}runtime/volumes", Page[Volume], query=query)
-
-    async def tree(self, volume: str, path: str = "", *, max_depth: int = 10) -> Tree:
-        """What is below a folder."""
-        query = {"volume": volume, "path": path, "max_depth": max_depth}
-        return await self._connection.ask("GET", f"{API}runtime/volume/tree", Tree, query=query)
-
-    async def upload(self, volume: str, path: str, data: bytes | Path) -> Node:
-        """Write a file whole."""
-        content = await asyncio.to_thread(data.read_bytes) if isinstance(data, Path) else data
-        query = {"volume": volume, "path": path}
-        return await self._connection.ask("PUT", FILE, Node, query=query, content=content)
-
-    async def download(self, volume: str, path: str, to: str | Path) -> Path:
-        """Copy a file from there."""
-        query = {"volume": volume, "path": path}
-        return await self._connection.download(f"{API}runtime/volume/download", Path(to), query)
-
-    async def delete(self, volume: str, path: str) -> None:
-        """Remove a file, or a folder with all it holds."""
-        await self._connection.ask("DELETE", FILE, Any, query={"volume": volume, "path": path})

@@ -1,10 +1,15 @@
-"""Connection: one server over HTTP and WebSockets, whoever signs in; what it answers comes back as records."""
+"""Connection: one server over HTTP and WebSockets, whoever signs in; what it answers comes back as records.
+
+A read that fails on its way is tried again; whatever changes something is sent anew only where it cannot have arrived.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -12,9 +17,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import msgspec
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
-from fleet_rlm.client.errors import BadAddress, NotReached, Refused, refused
+from fleet_rlm.client.errors import BadAddress, NotReached, NotTrusted, Refused, refused
 from fleet_rlm.core.events import Event, decode
 
 T = TypeVar("T")
@@ -22,29 +27,57 @@ T = TypeVar("T")
 TIMEOUT_S = 150.0
 """Opening a session may start a kernel, which may have to import much."""
 
+CONNECT_S = 10.0
+
+AGAIN_S = (0.1, 0.5)
+"""Before each new attempt to ask."""
+
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Before each new attempt to go on where a connection broke; an event that arrives begins them anew."""
 
-OVER, NOT_FOUND, SIGN_IN, BAD_QUERY = 1000, 4404, 4401, 4400
+CLOSED = {4404: "not_found", 4401: "invalid_token", 4400: "invalid_request"}
+"""Codes with which a connection is closed that would be closed again."""
+
+OVER, TOO_MANY = 1000, 429
 
 
 class Connection:
-    """Speaks to one server.
+    """Speaks to one server. A proxy of the environment is used, unless the server is on this machine.
 
     Args:
         address: of the server, its base URL included.
         token: the server's own token, or an access token where `bearer`.
+        timeout: seconds to wait for one answer.
+        ca: file with the certificate of who signs the server's; those the system trusts by default.
     """
 
-    def __init__(self, address: str, token: str | None, *, bearer: bool, headers: dict[str, str] | None) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str | None,
+        *,
+        bearer: bool,
+        headers: dict[str, str] | None,
+        timeout: float = TIMEOUT_S,
+        ca: str | Path | None = None,
+    ) -> None:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise BadAddress(f"{address!r} is no address of a server; write http://127.0.0.1:8000")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise BadAddress("the token holds characters that no token has; was it copied with a line end?")
         self._base = address.rstrip("/") + "/fleet/"
         self._headers = dict(headers or {})
         if token is not None:
             self._headers["Authorization"] = f"{'Bearer' if bearer else 'token'} {token}"
-        self._http = httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S)
+        self._tls = _trusting(ca) if parts.scheme == "https" else None
+        self._by_proxy = parts.hostname not in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.AsyncClient(
+            headers=self._headers,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_S),
+            verify=self._tls or True,
+            trust_env=self._by_proxy,
+        )
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -72,36 +105,62 @@ class Connection:
             options["json"] = _given(body)
         if content is not None:
             options["content"] = content
+        async with self._sent(method, path, **options) as response:
+            answer = await response.aread()
+            if not response.is_success and response.status_code not in good:
+                raise refused(response.status_code, _json(answer), response.headers.get("Retry-After"))
         try:
-            response = await self._http.request(method, self._base + path, **options)
-        except httpx.HTTPError as error:
-            raise NotReached(f"{self._base} does not answer ({error.__class__.__name__}: {error})") from error
-        if not response.is_success and response.status_code not in good:
-            raise refused(response.status_code, _json(response.content))
-        if not response.content:
-            return msgspec.convert(None, type)
-        return msgspec.json.decode(response.content, type=type)
+            return msgspec.json.decode(answer, type=type) if answer else msgspec.convert(None, type)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise NotReached(f"what {self._base} answers is nothing of fleet-rlm's: {error}") from error
 
-    async def download(self, path: str, to: Path, query: dict[str, Any] | None = None) -> Path:
+    async def download(
+        self, path: str, to: Path, query: dict[str, Any] | None = None, accept: str | None = None
+    ) -> Path:
         """Write what the server sends to a file, which is there whole or not at all.
 
         Raises:
             NotReached, Refused: as `ask`.
+            OSError: the file cannot be written.
         """
         partial = to.with_name(f".{to.name}.partial")
+        headers = {"Accept": accept} if accept else {}
         try:
-            async with self._http.stream("GET", self._base + path, params=_given(query or {})) as response:
+            async with self._sent("GET", path, params=_given(query or {}), headers=headers) as response:
                 if not response.is_success:
-                    raise refused(response.status_code, _json(await response.aread()))
+                    body = _json(await response.aread())
+                    raise refused(response.status_code, body, response.headers.get("Retry-After"))
                 with partial.open("wb") as file:
                     async for piece in response.aiter_bytes():
                         file.write(piece)
             partial.replace(to)
-        except httpx.HTTPError as error:
-            raise NotReached(f"{self._base} broke off ({error.__class__.__name__}: {error})") from error
         finally:
             partial.unlink(missing_ok=True)
         return to
+
+    @asynccontextmanager
+    async def _sent(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        """The answer, whose body is still to be read."""
+        request = self._http.build_request(method, self._base + path, **options)
+        try:
+            for pause in (*AGAIN_S, None):
+                try:
+                    response = await self._http.send(request, stream=True)
+                    break
+                except httpx.TransportError as error:
+                    lost = httpx.NetworkError | httpx.RemoteProtocolError if method == "GET" else httpx.ConnectError
+                    if pause is None or _untrusted(error) or not isinstance(error, lost):
+                        raise
+                await asyncio.sleep(pause)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if _untrusted(error):
+                raise self._not_trusted(error) from error
+            what = str(error) or "no answer in time"
+            raise NotReached(f"{self._base} does not answer ({error.__class__.__name__}: {what})") from error
 
     async def events(self, run: str, since: int) -> AsyncGenerator[Event]:
         """The events of a run from number `since` on, each once, until it is over; a broken connection is made anew.
@@ -127,15 +186,16 @@ class Connection:
                                 since = event.seq + 1
                                 yield event
                         since = max(since, told.to + 1)
-                if socket.close_code in (NOT_FOUND, SIGN_IN, BAD_QUERY):
-                    raise Refused(socket.close_code, _CODES[socket.close_code], socket.close_reason or "not watched")
+                _if_for_good(socket.close_code, socket.close_reason)
             except InvalidStatus as error:
-                if error.response.status_code < 500:
+                if error.response.status_code < 500 and error.response.status_code != TOO_MANY:
                     raise refused(error.response.status_code, _json(error.response.body or b"")) from error
             except ConnectionClosed as error:
-                if error.rcvd is not None and error.rcvd.code in (NOT_FOUND, SIGN_IN, BAD_QUERY):
-                    raise Refused(error.rcvd.code, _CODES[error.rcvd.code], error.rcvd.reason) from error
-            except (OSError, TimeoutError):
+                if error.rcvd is not None:
+                    _if_for_good(error.rcvd.code, error.rcvd.reason)
+            except ssl.SSLCertVerificationError as error:
+                raise self._not_trusted(error) from error
+            except (OSError, TimeoutError, InvalidMessage):  # it ended before or while it was made
                 pass
             if broken >= len(PAUSES_S):
                 raise NotReached(f"{self._base} broke off at event {since} of run {run} and does not answer any more")
@@ -145,7 +205,28 @@ class Connection:
     def _watching(self, run: str, since: int) -> connect:
         query = urlencode({"run": run, "since": since})
         address = f"ws{self._base.removeprefix('http')}api/v1/ws/execution/events?{query}"
-        return connect(address, additional_headers=self._headers, max_size=None, proxy=None)
+        return connect(
+            address,
+            additional_headers=self._headers,
+            max_size=None,
+            proxy=True if self._by_proxy else None,
+            open_timeout=CONNECT_S,
+            ssl=self._tls,
+        )
+
+    def _not_trusted(self, error: Exception) -> NotTrusted:
+        why = _untrusted(error)
+        return NotTrusted(
+            f"{self._base} shows a certificate that is not trusted ({why.verify_message if why else error}); "
+            "name who signs it: ca='company.pem'"
+        )
+
+
+class Resource:
+    """A kind of thing that can be asked about over a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
 
 class _Frame(msgspec.Struct):
@@ -158,12 +239,32 @@ class _Frame(msgspec.Struct):
     message: str = ""
 
 
-_CODES = {NOT_FOUND: "not_found", SIGN_IN: "invalid_token", BAD_QUERY: "invalid_request"}
-
-
 def part(name: str) -> str:
     """A name as one part of a path."""
+    if name in ("", ".", ".."):
+        raise BadAddress(f"{name!r} is the name of nothing; say the id or the name of what is meant")
     return quote(name, safe="")
+
+
+def _trusting(ca: str | Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise BadAddress(f"{ca} holds no certificate: {error}") from error
+
+
+def _untrusted(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """The refused certificate behind an error."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _if_for_good(code: int | None, reason: str | None) -> None:
+    if code in CLOSED:
+        raise refused(code, {"code": CLOSED[code], "message": reason or "not watched"})
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 T = TypeVar("T")
+
+Section = Literal["persona", "human", "scratchpad"]
+"""A part of a session's core memory."""
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -93,7 +96,7 @@ class Feedback(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """A session; `turn_count` is told of one that was asked for by name."""
+    """A session; `is_open` says that a kernel of the server holds it."""
 
     id: str
     name: str
@@ -103,7 +106,12 @@ class Session(Struct, frozen=True):
     is_open: bool
     created_at: datetime.datetime
     updated_at: datetime.datetime
-    turn_count: int | UnsetType = UNSET
+
+
+class SessionDetail(Session, frozen=True):
+    """A session, with how many turns it has."""
+
+    turn_count: int
 
 
 class Turn(Struct, frozen=True):
@@ -128,6 +136,68 @@ class Artifact(Struct, frozen=True):
     sha256: str
     provenance: dict[str, Any]
     created_at: datetime.datetime
+
+
+class ModelStats(Struct, frozen=True):
+    """What runs with one model used."""
+
+    model: str | None
+    runs: int
+    llm_calls: int
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float
+
+
+class Stats(Struct, frozen=True):
+    """What the runs of a session used, in calls, tokens, US dollars and seconds; what was not reported counts as 0."""
+
+    session: str
+    runs: int
+    by_status: dict[str, int]
+    llm_calls: int
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float
+    duration_s: float
+    by_model: list[ModelStats]
+
+
+class OpenSession(Struct, frozen=True):
+    """A session that is open in a kernel of the server, as it was saved last."""
+
+    id: str
+    name: str
+    kernel_id: str
+    own_kernel: bool
+    is_answering: bool
+    turns: int
+    documents: int
+    artifacts: int
+
+
+class OpenSessions(Struct, frozen=True):
+    """The sessions that are open in kernels of the server."""
+
+    sessions: list[OpenSession]
+
+
+class CoreMemory(Struct, frozen=True):
+    """The texts that stand in every prompt of a session, by section."""
+
+    session: str
+    sections: dict[Section, str]
+
+
+class MemoryItem(Struct, frozen=True):
+    """One change of a section: what was written, by whom, and in which run."""
+
+    section: Section
+    mode: Literal["append", "replace"]
+    content: str
+    who: Literal["user", "agent"]
+    at: datetime.datetime
+    run: str | None
 
 
 class Volume(Struct, frozen=True):
@@ -159,6 +229,17 @@ class Tree(Struct, frozen=True):
     nodes: list[Node]
     total_files: int
     total_folders: int
+    truncated: bool
+
+
+class Preview(Struct, frozen=True):
+    """The beginning of a file; `text` is None where it is none."""
+
+    volume: str
+    path: str
+    mime: str
+    bytes: int
+    text: str | None
     truncated: bool
 
 
@@ -195,3 +276,58 @@ class Me(Struct, frozen=True):
     roles: list[str]
     permissions: list[str]
     expires_at: int | None
+
+
+class RuntimeSettings(Struct, frozen=True):
+    """The settings of a server by variable; `changeable` names those it lets one change."""
+
+    app_env: str
+    changeable: list[str]
+    values: dict[str, str | None]
+
+
+class Checked(Struct, frozen=True):
+    """A check that was made: what was tried, how long it took, and what was found or went wrong."""
+
+    kind: Literal["lm", "sandbox"]
+    ok: bool
+    checked_at: datetime.datetime
+    latency_ms: float
+    detail: str
+
+
+class RuntimeStatus(Struct, frozen=True):
+    """How a server is doing; `checks` are the last ones since it was started."""
+
+    version: str
+    app_env: str
+    model: str
+    sub_model: str
+    models: list[str]
+    kernels: int
+    runs_working: int
+    readiness: Ready
+    checks: list[Checked]
+
+
+class AuditEntry(Struct, frozen=True):
+    """Who did what, to which run or session, and how it ended; `hash` seals it and the one before it."""
+
+    seq: int
+    at: datetime.datetime
+    actor: str
+    action: str
+    object: str | None
+    outcome: str
+    detail: dict[str, str | int | bool | None]
+    hash: str
+
+
+class AuditPage(Struct, frozen=True):
+    """Entries, the latest first; `total` counts them from the cursor on, `cursor` leads to the next page."""
+
+    items: list[AuditEntry]
+    total: int
+    limit: int
+    has_more: bool
+    cursor: int | None

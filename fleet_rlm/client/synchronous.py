@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from fleet_rlm.client.asynchronous import AsyncArtifacts, AsyncClient, AsyncRuns, AsyncSessions, AsyncVolumes
+from fleet_rlm.client.asynchronous import AsyncClient, AsyncRuns, AsyncSessions
+from fleet_rlm.client.connection import TIMEOUT_S
+from fleet_rlm.client.files import AsyncArtifacts, AsyncVolumes
+from fleet_rlm.client.runtime import AsyncRuntime
 from fleet_rlm.core.events import Event
 from fleet_rlm.core.loop import run_sync
 
@@ -40,13 +44,15 @@ class Runs(_Blocking[AsyncRuns]):
     get = _blocking(AsyncRuns.get)
     list = _blocking(AsyncRuns.list)
     spans = _blocking(AsyncRuns.spans)
+    log = _blocking(AsyncRuns.log)
     wait = _blocking(AsyncRuns.wait)
     stop = _blocking(AsyncRuns.stop)
+    approve = _blocking(AsyncRuns.approve)
     resume = _blocking(AsyncRuns.resume)
     branch = _blocking(AsyncRuns.branch)
     feedback = _blocking(AsyncRuns.feedback)
 
-    def events(self, run: str, since: int = 0) -> Iterator[Event]:
+    def events(self, run: str, since: int = 0) -> Generator[Event]:
         """As `AsyncRuns.events`."""
         events = self._coroutines.events(run, since)
         try:
@@ -67,9 +73,11 @@ class Sessions(_Blocking[AsyncSessions]):
     restore = _blocking(AsyncSessions.restore)
     turns = _blocking(AsyncSessions.turns)
     stats = _blocking(AsyncSessions.stats)
+    state = _blocking(AsyncSessions.state)
     export = _blocking(AsyncSessions.export)
     memory = _blocking(AsyncSessions.memory)
     edit_memory = _blocking(AsyncSessions.edit_memory)
+    memory_items = _blocking(AsyncSessions.memory_items)
 
 
 class Artifacts(_Blocking[AsyncArtifacts]):
@@ -84,22 +92,42 @@ class Volumes(_Blocking[AsyncVolumes]):
 
     list = _blocking(AsyncVolumes.list)
     tree = _blocking(AsyncVolumes.tree)
+    preview = _blocking(AsyncVolumes.preview)
     upload = _blocking(AsyncVolumes.upload)
     download = _blocking(AsyncVolumes.download)
     delete = _blocking(AsyncVolumes.delete)
+
+
+class Runtime(_Blocking[AsyncRuntime]):
+    """As `AsyncRuntime`."""
+
+    status = _blocking(AsyncRuntime.status)
+    settings = _blocking(AsyncRuntime.settings)
+    change = _blocking(AsyncRuntime.change)
+    test_model = _blocking(AsyncRuntime.test_model)
+    test_sandbox = _blocking(AsyncRuntime.test_sandbox)
+    audit = _blocking(AsyncRuntime.audit)
 
 
 class Client(_Blocking[AsyncClient]):
     """As `AsyncClient`, with the same arguments."""
 
     def __init__(
-        self, address: str, token: str | None = None, *, bearer: bool = False, headers: dict[str, str] | None = None
+        self,
+        address: str,
+        token: str | None = None,
+        *,
+        bearer: bool = False,
+        headers: dict[str, str] | None = None,
+        timeout: float = TIMEOUT_S,
+        ca: str | Path | None = None,
     ) -> None:
-        super().__init__(AsyncClient(address, token, bearer=bearer, headers=headers))
+        super().__init__(AsyncClient(address, token, bearer=bearer, headers=headers, timeout=timeout, ca=ca))
         self.runs = Runs(self._coroutines.runs)
         self.sessions = Sessions(self._coroutines.sessions)
         self.artifacts = Artifacts(self._coroutines.artifacts)
         self.volumes = Volumes(self._coroutines.volumes)
+        self.runtime = Runtime(self._coroutines.runtime)
 
     health = _blocking(AsyncClient.health)
     ready = _blocking(AsyncClient.ready)

@@ -13,6 +13,7 @@ import pytest
 
 from fleet_rlm.client import AsyncClient, Client, ClientError, NotReached, Refused
 from fleet_rlm.core.errors import UserError
+from fleet_rlm.core.events import ApprovalAsk
 from tests.client.cutting import Cutting
 from tests.server.services.conftest import Model
 from tests.server.serving import ROOT, TOKEN, Serving
@@ -49,6 +50,20 @@ def test_a_question_is_asked_watched_and_answered(fleet: Client, run: str) -> No
     assert {span.type for span in fleet.runs.spans(run).items} >= {"turn", "llm"}
     assert fleet.runs.list(session="client").items[0].id == run
     assert fleet.runs.feedback(run, True, comment="right").value is True
+
+
+def test_what_a_run_asks_is_answered(fleet: Client) -> None:
+    started = fleet.runs.start("keep notes", session="client asks", approve="ask")
+    answers = iter([("once", None), ("no", "they are needed")])
+    for event in fleet.runs.events(started.run):
+        if isinstance(event, ApprovalAsk):
+            answer, note = next(answers)
+            fleet.runs.approve(started.run, answer, ask=event.seq, note=note)
+    with pytest.raises(Refused, match="is not going on"):
+        fleet.runs.approve(started.run)
+    outputs = [span.output for span in fleet.runs.spans(started.run).items if span.type == "tool"]
+    assert outputs[0] == "buffer 'notes' holds 1 texts"
+    assert "the user declined: they are needed" in str(outputs[1])
 
 
 def test_events_come_as_they_happen_and_a_run_is_stopped_and_resumed(fleet: Client, model: Model) -> None:
@@ -92,7 +107,7 @@ def test_sessions_are_described_put_away_and_exported(fleet: Client, run: str, t
     assert fleet.sessions.patch("client", title="Mine", metadata={"a": 1}).metadata == {"a": 1}
     assert fleet.sessions.patch("client", metadata={"a": None}).metadata == {}
     assert fleet.sessions.get("client").turn_count == fleet.sessions.turns("client").total
-    assert fleet.sessions.stats("client")["runs"] >= 1
+    assert fleet.sessions.stats("client").runs >= 1
     assert fleet.sessions.edit_memory("client", "human", "Ada")["human"] == "Ada"
     assert fleet.sessions.memory("client")["human"] == "Ada"
     frame = pd.read_parquet(fleet.sessions.export("client", tmp_path / "spans.parquet", "parquet"))
