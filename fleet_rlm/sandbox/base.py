@@ -167,7 +167,8 @@ class Sandbox(ABC):
 
     @abstractmethod
     async def aput(self, name: str, value: Any) -> None:
-        """Bind a variable in the guest. An object that was already sent is bound again without being sent.
+        """Bind a variable in the guest to the value as it is now. What cannot have changed (text, bytes, granted files)
+        is not sent again if it is there already.
 
         Raises:
             ValueNotSendable: with the variable, its type and the way out.
@@ -192,7 +193,8 @@ class Sandbox(ABC):
     ) -> CellResult:
         """Run a cell. Its errors are in the result; `on_output` hears what it prints while it runs.
 
-        `variables` are put first, as by `aput`, without a round trip of their own where that is possible.
+        `variables` are put first, as by `aput`, without a round trip of their own where that is possible. A large
+        object that is there already is only bound again, also one that can change: loops give the same each time.
 
         `timeout` is in seconds; time spent waiting for host tools does not count. A cell over its deadline is
         interrupted and keeps its variables (error type "CellTimeout"), as is one over a limit of the backend's

@@ -213,18 +213,18 @@ class LocalSandbox(BlockingFace):
     # ---- values
 
     async def aput(self, name: str, value: Any) -> None:
-        """Bind a variable; an object the guest holds already is not sent again."""
+        """Bind a variable; see `Sandbox.aput`."""
         self._check_name(name)
         if self._link is None and self.preload is None:
             self.preload = values.modules_for(value)
         link = await self._live()
         slot = self._sent.slot(value)
-        if slot is not None:
+        if slot is not None and not values.may_change(value):
             header, _ = await link.ask({"t": "put", "name": name, "value": None, "slot": slot})
         else:
             parcel = await self._parcel(name, value)
-            remember = parcel.size >= (values.SMALL if type(value) in (str, bytes) else REMEMBER)
-            slot = self._sent.assign() if remember else None
+            large = parcel.size >= (values.SMALL if type(value) in (str, bytes) else REMEMBER)
+            slot = slot or (self._sent.assign() if large else None)
             request = {"t": "put", "name": name, "value": parcel.head, "slot": slot}
             header, _ = await link.ask(request, parcel.parts, parcel.fds)
             if slot is not None and not header.get("error"):

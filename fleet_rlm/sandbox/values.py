@@ -203,11 +203,16 @@ def modules_for(*values: Any) -> tuple[str, ...]:
     return ("numpy",) if "numpy" in seen else ()
 
 
+def may_change(value: Any) -> bool:
+    """Whether the same object may be another value by now."""
+    return not isinstance(value, str | bytes | GrantedFile | GrantedDirectory)
+
+
 class Sent:
     """What one sandbox (and, from the fork on, each child) already holds, by identity.
 
-    Immutable text and bytes are exact: the same object is the same value. A larger mutable value is taken as it was
-    when first sent; small ones are simply sent again, so changes on either side do not linger.
+    Immutable text and bytes are exact: the same object is the same value. A larger mutable value that a cell is given
+    again is taken as it was when last put; small ones are simply sent again, so changes on either side do not linger.
     """
 
     def __init__(self, held: dict[int, tuple[Any, int]] | None = None) -> None:

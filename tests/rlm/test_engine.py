@@ -64,6 +64,16 @@ def test_a_history_that_fills_the_window_is_cut_before_it_fails_and_stays_whole_
     assert any("fills 60% of the context window" in note.text for note in run.tree.notes)
 
 
+def test_every_output_that_was_cut_is_whole_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_WINDOW", "12000")
+    noisy = [rlm_action("print a lot", f"print('begin {i}', 'noise ' * 5000, 'end {i}')") for i in range(10)]
+    last = "SUBMIT(answer=[outputs[i][-5:] for i in range(7)])"
+    with model(rlm_action=[*noisy, rlm_action("submit", last)]) as (_, lm):
+        run = fleet.run("What?", context=BIG, lm=lm, mode="rlm_only")
+    assert [note.text for note in run.tree.notes if "outputs are cut" in note.text][1:]  # cut more than once
+    assert str(run.answer) == str([f"end {i}" for i in range(7)])
+
+
 def test_history_only_grows_at_its_end_while_it_fits() -> None:
     cells = [rlm_action(f"step {i}", f"print({i})") for i in range(4)]
     with model(rlm_action=[*cells, rlm_action("submit", "SUBMIT(answer=1)")]) as (server, lm):

@@ -185,6 +185,18 @@ def test_small_mutable_values_are_sent_as_they_are_now(sandbox: LocalSandbox) ->
     assert sandbox.run("items", {"items": items}).value == "[1, 2]"
 
 
+def test_a_value_that_is_put_again_is_sent_as_it_is_now(sandbox: LocalSandbox) -> None:
+    rows, frame = list(range(100_000)), pd.DataFrame({"a": np.arange(100_000)})
+    for name, value in {"rows": rows, "frame": frame}.items():
+        sandbox.put(name, value)
+    rows.append(5)
+    frame["a"] += 1
+    for name, value in {"rows": rows, "frame": frame}.items():
+        sandbox.put(name, value)
+    seen = sandbox.run("len(rows), int(frame['a'].iloc[0])", {"rows": rows, "frame": frame}).value
+    assert seen == "(100001, 1)"
+
+
 def test_modules_are_chosen_by_the_values() -> None:
     assert values.modules_for("text", [1]) == ()
     assert values.modules_for(np.arange(3)) == ("numpy",)
