@@ -12,6 +12,7 @@ import collections
 import contextlib
 import functools
 import importlib
+import itertools
 import select
 import urllib.request
 import weakref
@@ -191,6 +192,13 @@ class Connection(asyncio.Protocol):
         self._is_closed = True
         self._transport.abort()
 
+    def forget(self) -> None:
+        """Close the socket of a loop that has ended, as asyncio itself does when it can still be asked to."""
+        transport: Any = self._transport
+        if (socket := getattr(transport, "_sock", None)) is not None:
+            socket.close()
+            transport._sock = None
+
     async def _news(self, patience: float) -> None:
         if self._failure is not None:
             raise self._failure
@@ -268,8 +276,12 @@ async def _done_below(_whole: bool) -> None:
 
 def _let_go(loop: asyncio.AbstractEventLoop, kept: dict[Any, list[Connection]]) -> None:
     """Close what a transport that is gone had kept; this may be any thread."""
-    with contextlib.suppress(RuntimeError):  # the loop is gone, too, and its sockets with it
+    try:
         loop.call_soon_threadsafe(_close, kept)
+    except RuntimeError:  # the loop is gone, too, and closes nothing any more
+        for connection in itertools.chain.from_iterable(kept.values()):
+            connection.forget()
+        kept.clear()
 
 
 def _close(kept: dict[Any, list[Connection]]) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import functools
 import gc
+import os
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from fleet_rlm.lm import transport as module
 from fleet_rlm.lm.transport import Transport, http11, lm15
+from tests.twins.lm_server import LMServer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -302,3 +305,20 @@ async def test_a_transport_that_is_dropped_leaves_no_connection_behind() -> None
         del transport
         gc.collect()
         await server.ended.get()
+
+
+def test_a_loop_that_ended_leaves_no_kept_connection_open_and_warns_of_none() -> None:
+    transports: list[Transport] = []
+
+    async def kept(url: str) -> None:
+        transports.append(Transport())
+        await asked(transports[0], url)
+
+    before = set(os.listdir("/proc/self/fd"))
+    with warnings.catch_warnings(record=True) as warned, LMServer("Paris") as server:
+        warnings.simplefilter("always")
+        asyncio.run(kept(f"{server.base_url}/unknown"))
+        transports.clear()
+        gc.collect()
+    assert not [one for one in warned if "unclosed transport" in str(one.message)]
+    assert set(os.listdir("/proc/self/fd")) <= before
