@@ -37,6 +37,7 @@ def test_every_cell_was_run_in_order_and_the_last_one_confirms_the_answers(noteb
 
 def test_answers_stay_and_say_who_gave_them(notebook: nbformat.NotebookNode) -> None:
     asked = [cell for cell in notebook.cells if cell.source.startswith("%%fleet") and "--plan" not in cell.source]
+    asked += [cell for cell in notebook.cells if "Run.from_jsonl(" in cell.source]  # asked of a server
 
     assert asked
     for cell in asked:
