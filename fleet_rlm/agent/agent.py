@@ -14,6 +14,7 @@ import dspy
 
 from fleet_rlm.agent.approval import Approvals
 from fleet_rlm.agent.conversation import Earlier
+from fleet_rlm.agent.effects import calling
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError
 from fleet_rlm.core.events import Delta, Note
 from fleet_rlm.core.journal import Record
@@ -27,7 +28,7 @@ PRIVATE = ("_async_call_with_potential_trajectory_truncation",)
 OBSERVATION_CHARS = 20_000
 """Characters of a tool's result that the agent reads; the trace keeps all."""
 
-LASTING = frozenset({"edit_core_memory", "memory_write"})
+LASTING = frozenset({"memory_write"})
 """Tools whose effect is on durable storage when they return: where a run goes on they are told and not used again."""
 
 INSTRUCTIONS = """\
@@ -111,7 +112,7 @@ class FleetAgent(dspy.ReAct):
                 unreadable.was_read()
                 name, arguments = action.next_tool_name, action.next_tool_args or {}
                 self.scope.log.emit(Delta(channel="thought", text=action.next_thought or ""))
-                observation = "Completed." if name == "finish" else await self._call(name, arguments)
+                observation = "Completed." if name == "finish" else await self._call(index, name, arguments)
                 _observe(trajectory, index, action.next_thought, name, arguments, observation)
                 if name == "finish":
                     return None
@@ -132,15 +133,19 @@ class FleetAgent(dspy.ReAct):
                 text = f"the prompt outgrew the context window; the latest {len(self.earlier.shown)} turns are sent on"
                 self.scope.log.emit(Note(level="warning", text=text))
 
-    async def _call(self, name: str, arguments: dict[str, Any]) -> str:
+    async def _call(self, step: int, name: str, arguments: dict[str, Any]) -> str:
         """A tool's result, or its failure in words the model can act on."""
         shown = json.dumps(arguments, ensure_ascii=False, default=repr)
         record = self.scope.log.recorded("tool", name)
         told = _told_before(name, record)  # what was done is done again for what it leaves behind, and told as before
         if record is not None and told is not None and (name in LASTING or self.approvals.declined(record.node.id)):
             return told
+        log, origin = self.scope.log, self._origin() if record is not None else None
         try:
-            with self.scope.log.span("tool", name, input=shown, record=record) as span:
+            with (
+                log.span("tool", name, input=shown, record=record) as span,
+                calling(log.run, step, name, arguments, origin),
+            ):
                 refusal = None if told is not None else await self.approvals.permit(name, arguments)
                 span.output = str(await self.tools[name].acall(**arguments)) if refusal is None else refusal
                 return span.output[:OBSERVATION_CHARS] if told is None or span.is_new else told
@@ -148,6 +153,11 @@ class FleetAgent(dspy.ReAct):
             raise  # the next step would ask the same model
         except (FleetError, TypeError, ValueError) as error:
             return f"{name} failed: {error}" if told is None else told
+
+    def _origin(self) -> str | None:
+        """The run that this one is a branch of."""
+        start = self.scope.log.journal.tree.start if self.scope.log.journal is not None else None
+        return start.parent_run if start is not None else None
 
 
 def _told_before(name: str, record: Record | None) -> str | None:

@@ -290,8 +290,10 @@ def _caps(tree: Tree) -> dict[str, int]:
 def _calls_below(tree: Tree, span: str, since: int) -> int:
     """Model calls below a span that were begun since, finishing ones left out."""
     below = tree.children(tree.spans[span])
-    counted = sum(node.type == "llm" and node.seq > since and node.attrs.get("purpose") != "finish" for node in below)
-    return counted + sum(_calls_below(tree, node.id, since) for node in below)
+    counted = [
+        node for node in below if node.type == "llm" and node.seq > since and node.attrs.get("purpose") != "finish"
+    ]
+    return len(counted) + sum(_calls_below(tree, node.id, since) for node in below)
 
 
 def _model(start: RunStart | RunResume, option: str, name: str) -> str | dspy.BaseLM:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.documents import Document, Documents
 from fleet_rlm.agent.documents.fetch import Fetcher
+from fleet_rlm.agent.effects import Effects
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.roots import Roots
 from fleet_rlm.core.settings import Settings
@@ -53,6 +54,7 @@ class Workspace:
     Attributes:
         documents: the loaded documents.
         buffers: named lists of texts.
+        effects: which tool calls have changed buffers and memory already.
         memory: the core memory, in the prompt.
         files: the memory folder of the session's volume.
         roots: where files of this machine may be read; None is nowhere.
@@ -62,6 +64,7 @@ class Workspace:
 
     documents: Documents = field(default_factory=Documents)
     buffers: Buffers = field(default_factory=Buffers)
+    effects: Effects = field(default_factory=Effects)
     memory: CoreMemory | None = None
     files: VolumeFiles | None = None
     roots: Roots | None = field(default_factory=lambda: Roots(*Settings.from_environ().roots))

@@ -89,8 +89,8 @@ class Durable:
         self._saved = loaded.revision.state
         state = State.unpacked(self._saved, self._revisions.blob, self._shelf.place(entry) / "documents")
         if state.pending is not None:
-            question, run = state.pending["question"], state.pending["run"]
-            state.turns.put(Turn.ended(question, None, "failed", run, "it was cut off with its kernel"))
+            question, run, effects = state.pending["question"], state.pending["run"], state.pending["effects"]
+            state.turns.put(Turn.ended(question, None, "failed", run, "it was cut off with its kernel", effects))
             state.pending = None
             self.notices.append(TurnCut(question, run))
         return state

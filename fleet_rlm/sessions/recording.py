@@ -8,8 +8,9 @@ Everything here happens in order on the background loop, after SQLAlchemy was lo
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import concurrent.futures
 import importlib
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from pathlib import Path
@@ -24,8 +25,14 @@ from fleet_rlm.sessions.state import State
 if TYPE_CHECKING:
     from fleet_rlm.sessions.store import EventWriter, Scope
 
-WAIT_SECONDS = 10
-"""How long closing a session waits for its rows to be written."""
+WAIT_SECONDS = 3
+"""How long closing a session waits for its rows: what is left is written in the background, or with a later turn."""
+
+AT_ONCE = 500
+"""Missing turns that are written in one transaction."""
+
+_orders: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+"""By session: one that is opened again does not write beside what closing it has left."""
 
 
 class Recording:
@@ -45,7 +52,7 @@ class Recording:
         self._home = home
         self._scope = scope
         self._owns = scope is None
-        self._order = asyncio.Lock()
+        self._order = _orders.setdefault(state.id, asyncio.Lock())
         self._writer: EventWriter | None = None
         self._waiting: set[Future[None]] = set()
         self.fault: FleetError | None = None
@@ -62,12 +69,14 @@ class Recording:
         """The session has another name."""
         self._later(self._rename(), None)
 
-    def wait(self) -> None:
-        """Block until all is written or given up, and let go of the store."""
+    def wait(self) -> bool:
+        """Let go of the store once all is written, and block for that as long as is bearable.
+
+        Returns:
+            whether all is written.
+        """
         self._later(self._finish(), None)
-        for future in list(self._waiting):
-            with contextlib.suppress(TimeoutError):
-                future.result(WAIT_SECONDS)
+        return not concurrent.futures.wait(list(self._waiting), WAIT_SECONDS).not_done
 
     def _later(self, work: Coroutine[Any, Any, None], run: Run | None) -> None:
         future = submit(self._in_order(work, run))
@@ -112,8 +121,13 @@ class Recording:
         scope, identity = await self._opened(), self._state.id
         await self._row(scope)
         written = (await scope.turns.alist(identity, limit=1)).total
-        for turn in self._state.turns[written:]:
-            await scope.turns.aappend(identity, turn.question, answer=turn.answer, run_id=turn.run, status=turn.status)
+        turns = list(self._state.turns)
+        while written < len(turns):
+            rows = [
+                {"message": turn.question, "answer": turn.answer, "run_id": turn.run, "status": turn.status}
+                for turn in turns[written : written + AT_ONCE]
+            ]
+            written = await scope.turns.aextend(identity, rows)
         if self.fault is not None:
             from fleet_rlm.sessions.store import acatch_up
 

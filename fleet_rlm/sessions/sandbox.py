@@ -39,8 +39,9 @@ class SessionSandbox:
         self._tier = ""
         self._put: dict[str, Any] = {}
         self._own: frozenset[str] = frozenset()
+        self._ended: str | None = before.get("ended") if before else None
         self._made: tuple[str, ...] = tuple(before["variables"]) if before else ()
-        self._gone = SandboxGone("its kernel has ended", self._made) if before else None
+        self._gone = SandboxGone(before.get("ended", "its kernel has ended"), self._made) if before else None
 
     @property
     def gone(self) -> SandboxGone | None:
@@ -49,8 +50,9 @@ class SessionSandbox:
 
     def state(self) -> dict[str, Any] | None:
         """What a manifest tells of it."""
+        ended = {"ended": self._ended} if self._ended else {}
         if self._sandbox is None:
-            return {"backend": "", "tier": "", "variables": list(self._made)} if self._gone else None
+            return {"backend": "", "tier": "", "variables": list(self._made), **ended} if self._gone else None
         return {"backend": self._backend, "tier": self._tier, "variables": list(self._made)}
 
     @asynccontextmanager
@@ -74,9 +76,15 @@ class SessionSandbox:
         yield sandbox
         await self._look(sandbox)
 
-    async def aclose(self) -> None:
-        """End it; doing it twice is harmless."""
+    async def aclose(self, why: str | None = None) -> None:
+        """End it; doing it twice is harmless.
+
+        Args:
+            why: what is told to whoever opens the session next.
+        """
         sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None and why is not None:
+            self._ended, self._gone = why, SandboxGone(why, self._made)
         if sandbox is not None:
             await sandbox.aclose()
 
@@ -92,7 +100,7 @@ class SessionSandbox:
                 gone = SandboxGone(getattr(error, "reason", str(error)), self._made)
         if gone is not None:
             scope.log.emit(Note(level="warning", text=str(gone)))
-            self._gone, self._made = None, ()
+            self._gone, self._made, self._ended = None, (), None
             await self.aclose()
 
     async def _look(self, sandbox: Sandbox) -> None:

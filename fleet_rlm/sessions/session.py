@@ -125,6 +125,7 @@ class Session:
         self.workspace = Workspace(
             documents=self._state.documents,
             buffers=self._state.buffers,
+            effects=self._state.effects,
             memory=self._state.memory,
             files=Texts(self.volume, "memory"),
         )
@@ -274,9 +275,12 @@ class Session:
             if not places:
                 raise UserError(f"session {self.name!r} has no turn with the run {identity}; session.turns lists them")
             self._recall(places[0])
+            self._state.effects.recall(identity, self.turns[places[0]].effects)
             around = going_on.Surroundings(workspace=self.workspace, sandbox=self._box.opened, ended=self._ended)
             going = do(around=around)
             self._begun(going, None)
+            self._state.pending = {"question": going.task, "run": going.id}
+            self._save_or_tell(going)
             return going
 
     def load(self, where: str | Path, alias: str = "") -> Document:
@@ -345,7 +349,8 @@ class Session:
             _open.discard(self)
             try:
                 if not on_background_loop():
-                    run_sync(self._box.aclose())
+                    run_sync(self._box.aclose("the session was closed in between"))
+                    self._state.sandbox = self._box.state()
                 if not self._durable.in_memory:
                     self._durable.save()
             finally:
@@ -409,7 +414,8 @@ class Session:
                 run.log.emit(Note(level="warning", text=fault))
             state, asked = self._state, self._asked.pop(run.id, None)
             state.artifacts += made
-            state.turns.put(turn_of(run, end, {*asked.lm.secrets, *asked.sub_lm.secrets} if asked else set()))
+            secrets = {*asked.lm.secrets, *asked.sub_lm.secrets} if asked else set()
+            state.turns.put(turn_of(run, end, secrets, state.effects.of(run.id)))
             state.pending, state.sandbox = None, self._box.state()
             kept = {**state.values, **entries_of(run, self.values)}
             state.values = {name: entry for name, entry in kept.items() if name in self.values}

@@ -12,6 +12,7 @@ from typing import Any
 
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.documents import Documents
+from fleet_rlm.agent.effects import Effects
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.sessions.turns import Turns
@@ -30,6 +31,7 @@ class State:
         artifacts: files that runs left in the volume: path, mime, bytes, sha256, run, span.
         sandbox: what is known of the sandbox of the last turn.
         pending: the question and the run of a turn that has not ended.
+        effects: which tool calls have changed buffers and memory already.
         origin: the session this one was imported from, its name and when it was exported; None if it was not.
     """
 
@@ -46,13 +48,17 @@ class State:
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     sandbox: dict[str, Any] | None = None
-    pending: dict[str, str] | None = None
+    pending: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
+    effects: Effects = field(default_factory=Effects)
 
     def packed(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The state as a manifest keeps it, without secrets, and the blobs it needs by hash."""
-        clean = Redactor().value
-        lists = clean(self.buffers.state())
+        clean, pending = Redactor().value, self.pending
+        with self.effects.lock:
+            lists, memory = clean(self.buffers.state()), clean(self.memory.state())
+            if pending is not None:
+                pending = {**pending, "effects": self.effects.of(pending["run"])}
         data = json.dumps(lists, ensure_ascii=False).encode()
         digest = hashlib.sha256(data).hexdigest()
         turns = self.turns.state()
@@ -62,13 +68,13 @@ class State:
             "created_at": self.created_at,
             "volume": self.volume,
             "turns": turns,
-            "memory": clean(self.memory.state()),
+            "memory": memory,
             "documents": self.documents.state(),
             "buffers": {"blob": digest} if lists else {"inline": {}},
             "values": self.values,
             "artifacts": self.artifacts,
             "sandbox": self.sandbox,
-            "pending": self.pending,
+            "pending": pending,
             "origin": self.origin,
         }
         return state, {**self.turns.unsaved(), **({digest: data} if lists else {})}

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from fleet_rlm.agent.workspace import Exchange
@@ -35,6 +35,7 @@ class Turn:
         run: the run's id; None where the turn is older than that was kept.
         error: why there is no full answer.
         at: when it ended, UTC in ISO 8601.
+        effects: marks of the tool calls by which it changed the session (`fleet_rlm.agent.effects`).
     """
 
     question: str
@@ -43,12 +44,21 @@ class Turn:
     run: str | None
     error: str | None
     at: str
+    effects: list[str] = field(default_factory=list)
 
     @classmethod
-    def ended(cls, question: str, answer: str | None, status: str, run: str, error: str | None) -> Turn:
+    def ended(
+        cls,
+        question: str,
+        answer: str | None,
+        status: str,
+        run: str,
+        error: str | None,
+        effects: Sequence[str] = (),
+    ) -> Turn:
         """A turn that ends now."""
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        return cls(question=question, answer=answer, status=status, run=run, error=error, at=at)
+        return cls(question=question, answer=answer, status=status, run=run, error=error, at=at, effects=[*effects])
 
     def exchange(self) -> Exchange:
         """As a model is told of it."""
@@ -140,9 +150,9 @@ class Turns(Sequence[Turn]):
         return f"Turns({len(self)})"
 
 
-def turn_of(run: Run, end: RunEnd, secrets: Iterable[str]) -> Turn:
+def turn_of(run: Run, end: RunEnd, secrets: Iterable[str], effects: Sequence[str]) -> Turn:
     """The turn of a run that ends so; `secrets` are those of its models, which no text of it keeps."""
     clean = Redactor(secrets).text
     answer = None if end.answer is None else clean(str(end.answer))
     error = None if end.error is None else clean(end.error)
-    return Turn.ended(run.task, answer, end.status, run.id, error)
+    return Turn.ended(run.task, answer, end.status, run.id, error, effects)

@@ -260,7 +260,7 @@ def test_a_session_that_says_it_came_from_itself_is_circular(exported: Path) -> 
 
 def test_a_file_of_a_later_version_is_refused_with_the_way_out(exported: Path) -> None:
     def change(parts: dict[str, bytes]) -> None:
-        parts["session.json"] = parts["session.json"].replace(b"fleet.session/2", b"fleet.session/9")
+        parts["session.json"] = parts["session.json"].replace(b"fleet.session/3", b"fleet.session/9")
 
     refused(rebuilt(exported, change), "upgrade")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import fleet_rlm as fleet
 from fleet_rlm.sessions.deleting import delete_session
+from fleet_rlm.sessions.recording import WAIT_SECONDS
 from fleet_rlm.sessions.store import Scope, open_store
+from fleet_rlm.sessions.turns import Turn
 from tests.sessions.talking import DONE, saying
 from tests.twins.running import model
 
@@ -86,3 +90,36 @@ def test_deleting_a_session_deletes_its_files_logs_and_rows(fleet_home: Path) ->
         assert [one.task for one in mine.runs.list().items] == ["Other?"]
     with fleet.Session("other") as session:
         assert len(session.turns) == 1
+
+
+def test_thousands_of_turns_that_are_missing_there_are_written_while_the_session_is_closed() -> None:
+    with model(react_step=[DONE], react_extract=saying()) as (_, lm), fleet.Session("incident") as session:
+        for number in range(5_000):
+            session.turns.add(Turn.ended(f"question {number}", "an answer", "ok", f"r{number}", None))
+        session.ask("Last?", lm=lm)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < WAIT_SECONDS + 5
+    with rows() as mine, fleet.Session("incident") as again:  # what was left is written before anything of the next
+        assert again._recording is not None
+        again._recording.wait()
+        page = mine.turns.list("incident", offset=4_990)
+        assert page.total == 5_001
+        assert [turn.message for turn in page.items][-2:] == ["question 4999", "Last?"]
+
+
+def test_closing_does_not_wait_for_a_store_that_somebody_holds_and_loses_nothing(fleet_home: Path) -> None:
+    ask("First?")
+    with model(react_step=[DONE], react_extract=saying("an answer")) as (_, lm):
+        session = fleet.Session("incident")
+        held = sqlite3.connect(fleet_home / "fleet.db", isolation_level=None)
+        held.execute("BEGIN IMMEDIATE")
+        session.ask("Second?", lm=lm)
+        begun = time.monotonic()
+        session.close()
+        took = time.monotonic() - begun
+        held.execute("ROLLBACK")
+        held.close()
+    assert took < WAIT_SECONDS + 2
+    ask("Third?")
+    with rows() as mine:
+        assert [turn.message for turn in mine.turns.list("incident").items] == ["First?", "Second?", "Third?"]

@@ -189,6 +189,19 @@ def test_a_failed_turn_is_a_turn_and_the_model_is_told_why_it_has_no_answer() ->
         assert "(no answer: " in server.requests[1].text
 
 
+def test_a_session_that_was_left_and_entered_again_says_that_it_was_closed_and_not_that_a_kernel_ended() -> None:
+    with model(react_step=[*running("found = 1"), DONE], react_extract=saying()) as (_, lm):
+        with fleet.Session("incident") as session:
+            session.ask("First?", lm=lm)
+        with fleet.Session("incident") as session:
+            (notice,) = session.notices
+            assert "(the session was closed in between)" in str(notice)
+            assert "lost are `found`" in str(notice)
+            session.ask("Second?", lm=lm)
+        with fleet.Session("incident") as session:
+            assert "lost are" not in str(session.notices[0])
+
+
 def test_one_turn_at_a_time() -> None:
     gate = Gate()
     with (

@@ -42,8 +42,8 @@ def agent_tools(
         code_tool(desk),
         *document_tools(desk, library),
         *(file_tools(library, workspace.roots) if workspace.roots else []),
-        *buffer_tools(workspace.buffers),
+        *buffer_tools(workspace.buffers, workspace.effects),
         *(memory_file_tools(workspace.files) if workspace.files else []),
-        *(core_memory_tools(workspace.memory) if workspace.memory else []),
-        *([*analyst_tools(desk, library), map_tool(desk, library, workspace.buffers)] if may_delegate else []),
+        *(core_memory_tools(workspace.memory, workspace.effects) if workspace.memory else []),
+        *([*analyst_tools(desk, library), map_tool(desk, library, workspace)] if may_delegate else []),
     ]

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any, Literal
 
-from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.documents.chunks import SIZE, Chunk, chunks
 from fleet_rlm.agent.tools.desk import Desk, Library
+from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import FleetError, UserError
 from fleet_rlm.rlm.queries import query_tools
 
@@ -18,7 +18,7 @@ class MapFailed(FleetError):
     """Some chunks have no reply; the message says where the others are."""
 
 
-def map_tool(desk: Desk, library: Library, buffers: Buffers) -> Callable[..., Any]:
+def map_tool(desk: Desk, library: Library, workspace: Workspace) -> Callable[..., Any]:
     """`semantic_map` over the session's documents."""
 
     async def semantic_map(
@@ -51,7 +51,9 @@ def map_tool(desk: Desk, library: Library, buffers: Buffers) -> Callable[..., An
         name = f"{found.alias}_map"
         await desk.put(name, answered)
         if buffer and answered:
-            buffers.write(buffer, [str(one["reply"]) for one in answered])
+            with workspace.effects.once() as is_due:
+                if is_due:
+                    workspace.buffers.write(buffer, [str(one["reply"]) for one in answered])
         _raise_failures(replies, name)
         return json.dumps(answered, ensure_ascii=False)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from fleet_rlm.agent.buffers import Buffers
+from fleet_rlm.agent.effects import Effects
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.workspace import VolumeFiles
 
 
-def buffer_tools(buffers: Buffers) -> list[Callable[..., Any]]:
+def buffer_tools(buffers: Buffers, effects: Effects) -> list[Callable[..., Any]]:
     """The tools over the session's buffers."""
 
     async def list_buffers() -> str:
@@ -26,12 +27,16 @@ def buffer_tools(buffers: Buffers) -> list[Callable[..., Any]]:
     async def write_buffer(name: str, text: str, mode: Literal["append", "replace"] = "append") -> str:
         """Add a text to a buffer, or replace what it holds. Buffers are kept with the session; use them to collect
         findings."""
-        number = buffers.write(name, [text], replace=mode == "replace")
-        return f"buffer {name!r} holds {number} texts"
+        with effects.once() as is_due:
+            if is_due:
+                buffers.write(name, [text], replace=mode == "replace")
+        return f"buffer {name!r} holds {buffers.names().get(name, 0)} texts"
 
     async def clear_buffer(name: str) -> str:
         """Remove a buffer with all it holds."""
-        buffers.clear(name)
+        with effects.once() as is_due:
+            if is_due:
+                buffers.clear(name)
         return f"buffer {name!r} is removed"
 
     return [list_buffers, read_buffer, write_buffer, clear_buffer]
@@ -56,13 +61,15 @@ def memory_file_tools(files: VolumeFiles) -> list[Callable[..., Any]]:
     return [memory_list, memory_read, memory_write]
 
 
-def core_memory_tools(memory: CoreMemory) -> list[Callable[..., Any]]:
+def core_memory_tools(memory: CoreMemory, effects: Effects) -> list[Callable[..., Any]]:
     """The tool over the core memory."""
 
     async def edit_core_memory(section: str, content: str, mode: Literal["append", "replace"] = "append") -> str:
         """Change a section of the memory that stands in every prompt (persona, human, scratchpad): add a line, or
         replace the section by a shorter text."""
-        memory.edit(section, content, mode)
+        with effects.once() as is_due:
+            if is_due:
+                memory.edit(section, content, mode)
         return f"{section} is now:\n{memory.sections[section]}"
 
     return [edit_core_memory]

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from fleet_rlm.core.events import Limits, Usage
+from fleet_rlm.core.events import Usage
 from fleet_rlm.core.tree import Tree
 
 OFFLINE = "rule-based stand-in, not a language model"

@@ -43,8 +43,8 @@ def _commands(session: Session) -> list[Callable[..., Any]]:
     workspace = session.workspace
     return [
         *_document_commands(session),
-        *buffer_tools(session.buffers),
-        *core_memory_tools(session.memory),
+        *buffer_tools(session.buffers, session.workspace.effects),
+        *core_memory_tools(session.memory, session.workspace.effects),
         *(memory_file_tools(workspace.files) if workspace.files else []),
     ]
 

@@ -9,8 +9,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-CURRENT = 2
-"""The schema written now. 2: memory says who edited it, turns name their run, and old turns and buffers are blobs."""
+CURRENT = 3
+"""The schema written now. 2: memory says who edited it, turns name their run, and old turns and buffers are blobs.
+3: turns say which tool calls of theirs changed the session."""
 
 State = dict[str, Any]
 
@@ -30,7 +31,13 @@ def _to_2(state: State) -> State:
     }
 
 
-STEPS: dict[int, Callable[[State], State]] = {1: _to_2}
+def _to_3(state: State) -> State:
+    """Schema 2 did not say which tool calls had changed the session."""
+    pending = state.get("pending")
+    return {**state, "pending": pending and {**pending, "effects": []}}
+
+
+STEPS: dict[int, Callable[[State], State]] = {1: _to_2, 2: _to_3}
 """Schema to the function that makes the next one of it."""
 
 

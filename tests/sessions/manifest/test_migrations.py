@@ -54,6 +54,13 @@ def test_schema_2_says_who_edited_memory_and_keeps_old_turns_as_blobs() -> None:
     assert state.sandbox == {"backend": "local", "tier": "confined", "variables": ["found"]}
 
 
+def test_schema_3_says_which_tool_calls_have_changed_the_session() -> None:
+    state = opened(3, GOLDEN / "3")
+    assert [turn.effects for turn in state.turns[102:]] == [[], ["0123456789abcdef0123"]]
+    assert state.pending is not None
+    assert state.pending["effects"] == ["fedcba9876543210fedc"]
+
+
 @pytest.mark.parametrize("version", range(1, CURRENT + 1))
 def test_a_migrated_state_is_saved_in_the_current_schema_and_the_old_one_stays(version: int, tmp_path: Path) -> None:
     place = shutil.copytree(GOLDEN / str(version), tmp_path / "place")

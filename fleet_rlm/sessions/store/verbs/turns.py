@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -50,6 +51,23 @@ class Turns(Verbs):
         return turn
 
     @verb
+    async def aextend(self, session: str, turns: Sequence[Mapping[str, Any]]) -> int:
+        """Append several turns that are over, all or none; `message`, `answer`, `run_id` and `status` of each. Returns
+        how many the session has then.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        async with self._write() as unit:
+            owner = await found(unit, session, locked=True)
+            last = await unit.first(select(func.max(Turn.index)).where(Turn.session_id == owner.id))
+            first = 0 if last is None else last + 1
+            for index, turn in enumerate(turns, first):
+                await unit.insert(Turn(session_id=owner.id, index=index, meta={}, **turn))
+            await unit.change(update(Session).where(Session.id == owner.id).values(updated_at=now()))
+        return first + len(turns)
+
+    @verb
     async def aanswer(self, session: str, index: int, answer: str | None, *, status: str = "ok") -> None:
         """Complete a turn that was appended when its run began.
 
@@ -80,5 +98,6 @@ class Turns(Verbs):
             return await unit.page(query, limit, offset, (Turn.index,))
 
     append = blocking(aappend)
+    extend = blocking(aextend)
     answer = blocking(aanswer)
     list = blocking(alist)
