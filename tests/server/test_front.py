@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,17 @@ class Started:
         return httpx.put(f"http://127.0.0.1:{self.port}{path}", json=LARGE, headers=headers, trust_env=False)
 
 
+def until_it_listens(port: int) -> None:
+    """The server says where it is a moment before it is there."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 30).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < until
+            time.sleep(0.05)  # nothing tells when it listens
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """`fleet serve`."""
@@ -51,6 +63,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         told = "".join(serving.stdout.readline() for _ in range(4))
         token = re.search(r"token ([0-9a-f]{48})'", told)
         assert token is not None, told
+        until_it_listens(port)
         yield Started(serving.pid, port, token[1])
     finally:
         serving.send_signal(signal.SIGTERM)
