@@ -95,10 +95,10 @@ chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || { $(call debian,chromium); } \
 	  || { echo "make: the browser tests need Chromium and it could not be installed here; install it by hand" >&2; exit 1; }
 
-# The tests of control groups boot a kernel of their own, as an ordinary program.
+# The tests of control groups boot a kernel of their own, as an ordinary program; without it they are skipped.
 uml:
 	@command -v linux.uml >/dev/null || { $(call debian,user-mode-linux); } \
-	  || { echo "make: tests of the sandbox need linux.uml (User Mode Linux) and it could not be installed here; install it by hand" >&2; exit 1; }
+	  || echo "make: linux.uml (User Mode Linux) could not be installed here, so the limits by cgroup are not tested" >&2
 
 debian = sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; $$sudo apt-get update -qq \
   && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null

@@ -1,4 +1,4 @@
-"""Who is asked what, and what comes of the answer: whole runs of a session, with a model and a web server on loopback."""
+"""Who is asked what, and what comes of the answer: whole runs of a session, with model and web server on loopback."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 RESULT = "seen: "
+BOOTED = "the kernel of the tests runs"
 ROOT = Path("/sys/fs/cgroup")
 UNIT = ROOT / "unit"
 POWER_OFF = 0x4321FEDC
@@ -124,6 +125,7 @@ def main() -> None:
     if os.getpid() != 1:
         host() if sys.argv[1:] == ["host"] else print(json.dumps(provoked()))
         return
+    print(BOOTED, flush=True)
     try:
         prepare()
         inner = subprocess.run([sys.executable, __file__, "inner"], capture_output=True, text=True)
