@@ -46,7 +46,7 @@ def model() -> Iterator[Model]:
     def script(request: dict[str, Any], _: int) -> str | Reply:
         prompt = Prompt(request)
         gate = next((one for word, one in made.gates.items() if word in prompt.user), None)
-        text = react_step("I know", "finish") if prompt.role == "react_step" else _answered(prompt)
+        text = _step(prompt) if prompt.role == "react_step" else _answered(prompt)
         if prompt.role == "bare":
             return Reply("plain", gate=gate)
         return Reply(text.json() if prompt.wants_json else text, gate=gate)
@@ -68,6 +68,15 @@ def server(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     }
     with Serving(tmp_path_factory.mktemp("serving"), {"FleetApp.volume_bytes": "1000000"}, **environ) as running:
         yield running
+
+
+def _step(prompt: Prompt) -> Fields:
+    """What the agent does: asked to keep notes, it writes one and clears them, else it knows the answer."""
+    if "keep notes" in prompt.user and "observation_0" not in prompt.user:
+        return react_step("keep one", "write_buffer", name="notes", text="one")
+    if "keep notes" in prompt.user and "observation_1" not in prompt.user:
+        return react_step("start over", "clear_buffer", name="notes")
+    return react_step("I know", "finish")
 
 
 def _answered(prompt: Prompt) -> Fields:

@@ -178,7 +178,7 @@ class Drive(Socket):
         await send(self, frame("command_result", id=said.id, command=said.command, result=result))
 
     async def _approve(self, said: Approve) -> None:
-        await self.runs.approve(self.identity, said.run, ApproveRun(answer=said.answer, ask=said.ask))
+        await self.runs.approve(self.identity, said.run, ApproveRun(answer=said.answer, ask=said.ask, note=said.note))
         await send(self, frame("done", id=said.id))
 
     async def _misunderstood(self, text: str | bytes, error: ValidationError | Refused) -> None:

@@ -25,6 +25,7 @@ from fleet_rlm.server.services.runs.models import (
     Location,
     Mode,
     Name,
+    Policy,
     Started,
     StartRun,
     Strict,
@@ -49,6 +50,7 @@ class Message(Strict):
     repo_ref: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     context_paths: Annotated[tuple[Location, ...], Field(max_length=64)] = ()
     batch_concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
+    approve: Policy = "auto"
     trace_mode: TraceMode = "verbose"
     docs: Annotated[tuple[Location, ...], Field(max_length=64)] = ()
 
@@ -62,6 +64,7 @@ class Message(Strict):
             repo_ref=self.repo_ref,
             context_paths=self.context_paths,
             batch_concurrency=self.batch_concurrency,
+            approve=self.approve,
             docs=self.docs,
         )
 
@@ -85,13 +88,14 @@ class Command(Strict):
 
 
 class Approve(Strict):
-    """Answer what a run asks."""
+    """Answer what a run asks; fields as of `ApproveRun`."""
 
     type: Literal["approve"]
     id: Echo | None = None
     run: Id
     answer: Annotated[str, Field(min_length=1, max_length=10_000)]
     ask: Annotated[int, Field(ge=0)] | None = None
+    note: Annotated[str, Field(max_length=10_000)] | None = None
 
 
 Said = Annotated[Message | Cancel | Command | Approve, Field(discriminator="type")]

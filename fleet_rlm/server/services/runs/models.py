@@ -13,6 +13,7 @@ from fleet_rlm.server.services.page import Page
 MESSAGE_CHARS = 100_000
 
 Mode = Literal["auto", "rlm_only", "tools_only", "direct"]
+Policy = Literal["auto", "edits", "ask"]
 Status = Literal["running", "ok", "exhausted", "stopped", "failed", "cut"]
 TraceMode = Literal["compact", "verbose", "off"]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -36,6 +37,8 @@ class RunOptions(Strict):
         timeout: seconds for the whole run.
         depth: levels of recursion.
         batch_concurrency: sub-queries in flight at once.
+        approve: which tools of the agent wait for an answer: "auto" none, "edits" those that fetch or clone, "ask"
+            those that write to the session's memory and buffers too.
         context_paths: files or directories of the server's roots that the question is about.
         repo_url, repo_ref: a git repository the question is about, at a branch, tag or commit.
         docs: files, directories or URLs that become documents of the session.
@@ -49,6 +52,7 @@ class RunOptions(Strict):
     timeout: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = None
     depth: Annotated[int, Field(ge=0, le=8)] | None = None
     batch_concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
+    approve: Policy = "auto"
     context_paths: Annotated[tuple[Location, ...], Field(max_length=64)] = ()
     repo_url: Location | None = None
     repo_ref: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -78,12 +82,13 @@ class Started(Strict):
 
 
 class ResumeRun(Strict):
-    """What is different when a run goes on: more budget, more time, another model."""
+    """What is different when a run goes on: more budget, more time, another model, another policy of approvals."""
 
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     sub_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     budget: Annotated[int, Field(ge=1, le=100_000)] | None = None
     timeout: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = None
+    approve: Policy | None = None
 
 
 class BranchRun(ResumeRun):
@@ -102,10 +107,15 @@ class BranchRun(ResumeRun):
 
 
 class ApproveRun(Strict):
-    """The answer to what a run asked; `ask` is the number of the event that asked, by default the open one."""
+    """The answer to what a run asked, one of the options of its `approval.ask` event.
+
+    `ask` is the number of that event, and may be left out where one question is open; the model is told `note` with a
+    "no".
+    """
 
     answer: Annotated[str, Field(min_length=1, max_length=10_000)]
     ask: Annotated[int, Field(ge=0)] | None = None
+    note: Annotated[str, Field(max_length=10_000)] | None = None
 
 
 class RunQuery(Strict):

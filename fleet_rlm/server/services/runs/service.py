@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 WRITTEN_S = 2.0
 """How long to wait for the last rows of a run that has just ended."""
 
-ENGINE_OPTIONS = {"mode", "model", "sub_model", "budget", "timeout", "depth", "batch_concurrency"}
+ENGINE_OPTIONS = {"mode", "model", "sub_model", "budget", "timeout", "depth", "batch_concurrency", "approve"}
 OPTIONS = {"model": "lm", "sub_model": "sub_lm", "batch_concurrency": "concurrency"}
 """Names in a request that the engine calls otherwise."""
 
@@ -236,8 +236,9 @@ class RunService:
             return await self._begun(entry, held, "branch", run=run, span=asked.span, changes=changes)
 
     async def approve(self, identity: Identity, run: str, asked: ApproveRun) -> None:
-        """Answer what a run asks. Raises Conflict: it asks nothing."""
-        await self._working(identity, run, "approve", answer=asked.answer, ask=asked.ask)
+        """Answer what a run asks. Raises Conflict: it asks nothing, or was answered; Refused: no such option."""
+        await self._working(identity, run, "approve", answer=asked.answer, ask=asked.ask, note=asked.note)
+        self._door.done(Owner.of(identity), "run.approve", run)
 
     async def begun_in(self, identity: Identity, session: str) -> AsyncGenerator[tuple[str, int]]:
         """Runs of a session as they begin, and the number of the first event to come of each, first the one going on.
