@@ -1,4 +1,4 @@
-"""A run that asks, in a real JupyterLab: its question in the cell, buttons and a typed note while the cell runs."""
+"""A run that asks, in a real JupyterLab: the question in the cell, its buttons in mid-cell, a note that is typed."""
 
 from __future__ import annotations
 

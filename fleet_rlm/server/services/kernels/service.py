@@ -25,6 +25,9 @@ from fleet_rlm.server.services.kernels.link import Link
 from fleet_rlm.server.services.owner import Owner
 
 HEARTBEAT_S = 2.0
+SETTLE_S = 30
+"""How long a restart from outside may take."""
+
 CLOSE_S = 12
 """A session takes up to ten seconds to stop its turn and save."""
 
@@ -279,6 +282,7 @@ class Kernels:
         for held in self._in(kernel_id):
             self._drop(held)
         try:
+            await self._settled(kernel_id)
             if kernel_id in self._manager:
                 await ensure_async(self._manager.shutdown_kernel(kernel_id, now=True))
         except Exception as fault:  # it is gone all the same, or the server ends it when it ends
@@ -286,6 +290,16 @@ class Kernels:
         finally:
             self._own.pop(kernel_id, None)
             self._forget(kernel_id)
+
+    async def _settled(self, kernel_id: str) -> None:
+        """Wait until nobody else is restarting or ending a kernel: it would be started again after its end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                while kernel_id in self._manager:
+                    kernel = self._manager.get_kernel(kernel_id)
+                    if kernel.ready.done() and not kernel.shutting_down:
+                        break
+                    await asyncio.sleep(0.05)  # nothing tells when it is over
 
     async def _end_idle(self) -> None:
         while True:
