@@ -29,7 +29,7 @@ def decided(run: fleet.Run, *answers: str | tuple[str, str]) -> list[str]:
         questions.append(asked.question)
         word, note = answer if isinstance(answer, tuple) else (answer, None)
         run.approve(word, note=note)
-    run.wait()
+    run.wait(60)
     return questions
 
 

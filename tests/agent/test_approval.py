@@ -181,6 +181,22 @@ def test_what_was_answered_is_not_asked_again_when_the_run_goes_on(word: str) ->
     assert ("one" in kept) == (word != "no")
 
 
+def test_what_was_allowed_and_cut_off_is_done_again_without_asking(web: Web) -> None:
+    steps = [react_step("read", "load_document", path=f"http://127.0.0.1:{web.port}/slow"), DONE]
+    with model(react_step=steps, react_extract=ANSWER) as (_, lm), fleet.Session("s") as session:
+        run = started(session, lm)
+        until_asked(run)
+        run.approve()
+        web.reached.wait(30)
+        run.stop()
+        with pytest.raises(fleet.RunStopped):
+            run.wait()
+        web.stop.set()
+        again = session.resume(run)
+        again.wait(60)
+    assert (len(asks(again)), len(web.asked)) == (1, 2)
+
+
 def test_another_policy_may_hold_from_a_resume_on() -> None:
     with model(react_step=[note("one"), DONE], react_extract=ANSWER) as (_, lm), fleet.Session("s") as session:
         run = started(session, lm)

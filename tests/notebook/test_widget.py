@@ -31,6 +31,8 @@ class Captured(RunWidget):
         self.settled = threading.Event()
         super().__init__(log, on_stop=on_stop, on_approve=on_approve, title="before the start")
         self.observe(lambda change: "answer" in change["new"] and self.settled.set(), "snapshot")
+        if "answer" in self.snapshot:  # the background loop was quicker
+            self.settled.set()
 
     def send(self, content: dict[str, Any], buffers: object = None) -> None:
         self.inbox.put(content)

@@ -30,6 +30,7 @@ class Web:
         self.headers: list[dict[str, str]] = []
         self.named: list[str] = []  # by SNI
         self.stop = threading.Event()
+        self.reached = threading.Event()
 
     @property
     def hosts(self) -> list[str]:
@@ -73,6 +74,7 @@ def serving(tls: tuple[Path, Path] | None = None) -> Iterator[Web]:
         def do_GET(self) -> None:
             path, _, rest = self.path.partition("?")
             web.asked.append((self.headers["Host"], path))
+            web.reached.set()
             web.headers.append(dict(self.headers))
             if path == "/to":
                 self._answer(302, b"", {"Location": rest})
