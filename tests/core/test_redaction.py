@@ -230,9 +230,9 @@ def test_time_grows_with_the_text_and_nothing_else(kind: str) -> None:
 
 def _quickest(redactor: Redactor, text: str) -> float:
     def once() -> float:
-        begin = time.perf_counter()
+        begin = time.thread_time()
         redactor.text(text)
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     return min(once() for _ in range(3))
 
