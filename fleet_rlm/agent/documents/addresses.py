@@ -22,11 +22,13 @@ DENIED = tuple(
     for text in (
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16"),
         *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
-        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3", "::/96", "64:ff9b:1::/48", "100::/64", "2001::/23"),
-        *("2001:db8::/32", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/9", "fec0::/10", "ff00::/8"),
+        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3", "2001::/23", "2001:db8::/32", "3fff::/20"),
     )
 )
 """Private, shared, local, reserved, documentation, multicast, and what clouds answer metadata on."""
+
+UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that was ever given out for the public Internet; whatever lies elsewhere is local, wraps, or is unused."""
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -41,7 +43,11 @@ def is_public(text: str) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return all(not any(one in network for network in DENIED) for one in _forms(address))
+    return all(_is_given_out(one) and not any(one in network for network in DENIED) for one in _forms(address))
+
+
+def _is_given_out(address: Address) -> bool:
+    return isinstance(address, ipaddress.IPv4Address) or address in UNICAST
 
 
 def _forms(address: Address) -> Iterator[Address]:
