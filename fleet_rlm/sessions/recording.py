@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_rlm.core.errors import FleetError
 from fleet_rlm.core.events import Note
 from fleet_rlm.core.loop import submit
+from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.sessions.state import State
 
@@ -55,6 +56,8 @@ class Recording:
         self._order = _orders.setdefault(state.id, asyncio.Lock())
         self._writer: EventWriter | None = None
         self._waiting: set[Future[None]] = set()
+        self._outdated: set[str] = set()
+        self._memory: dict[str, str] = {}
         self.fault: FleetError | None = None
 
     def begun(self, run: Run) -> None:
@@ -62,7 +65,8 @@ class Recording:
         self._later(self._begin(run), run)
 
     def ended(self, run: Run) -> None:
-        """A turn has ended: write it, and whatever is missing before it."""
+        """A turn has ended, perhaps one that went on: write it, and whatever is missing before it."""
+        self._outdated.add(run.id)
         self._later(self._bring_up_to_date(), run)
 
     def renamed(self) -> None:
@@ -96,6 +100,8 @@ class Recording:
     async def _finish(self) -> None:
         writer, self._writer = self._writer, None
         try:
+            if self._scope is not None:
+                await self._remember(self._scope)  # what the user has written since the last turn
             if writer is not None:
                 await writer.aclose()
         finally:
@@ -128,11 +134,35 @@ class Recording:
                 for turn in turns[written : written + AT_ONCE]
             ]
             written = await scope.turns.aextend(identity, rows)
+            self._outdated -= {turn["run_id"] for turn in rows}
+        for index, turn in enumerate(turns):
+            if turn.run in self._outdated:
+                await scope.turns.aanswer(identity, index, turn.answer, status=turn.status)
+        self._outdated.clear()
+        await self._remember(scope)
         if self.fault is not None:
             from fleet_rlm.sessions.store import acatch_up
 
             await acatch_up(scope, self._home)
             self.fault = None
+
+    async def _remember(self, scope: Scope) -> None:
+        """Write the sections of the core memory that have changed, each as the memory of its kind."""
+        memory, clean = self._state.memory, Redactor().text
+        latest = {edit.section: edit for edit in memory.edits}
+        changed = {
+            kind: text
+            for kind, text in memory.sections.items()
+            if (text or kind in latest) and self._memory.get(kind) != text
+        }
+        if not changed:
+            return
+        known = {one.kind: one.id for one in (await scope.memory.alist(session=self._state.id)).items if one.session_id}
+        for kind, text in changed.items():
+            edit = latest.get(kind)
+            about = {"who": edit.who, "run": edit.run, "at": edit.at} if edit else None
+            await scope.memory.awrite(kind, clean(text), session=self._state.id, provenance=about, id=known.get(kind))
+            self._memory[kind] = text
 
     async def _rename(self) -> None:
         scope = await self._opened()

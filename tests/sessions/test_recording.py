@@ -70,6 +70,34 @@ def test_a_store_that_is_away_is_a_note_and_is_caught_up_with_later(fleet_home: 
         assert mine.runs.get(first.id).status == "ok"
 
 
+def test_a_turn_that_went_on_and_has_its_answer_has_it_there_too() -> None:
+    with model(react_step=[DONE, DONE], react_extract=saying("an answer")) as (_, lm):
+        with fleet.Session("incident") as session:
+            cut = session.ask("First?", lm=lm, budget=1)
+        with fleet.Session("incident") as session:
+            session.resume(cut.id, budget=10, lm=lm).wait()
+    assert cut.status == "exhausted"
+    with rows() as mine:
+        assert [(turn.answer, turn.status) for turn in mine.turns.list("incident").items] == [("an answer", "ok")]
+
+
+def test_the_core_memory_is_there_with_who_wrote_it() -> None:
+    with model(react_step=[DONE, DONE], react_extract=saying()) as (_, lm):
+        with fleet.Session("incident") as session:
+            session.memory.edit("human", "Ada")
+            session.ask("First?", lm=lm)
+            session.memory.edit("scratchpad", "checkout failed")  # after the last turn
+        with rows() as mine:
+            assert {one.text for one in mine.memory.list(session="incident").items} == {"Ada", "checkout failed"}
+        with fleet.Session("incident") as session:
+            session.memory.edit("human", "Ada Lovelace, ghp_" + "a1B2" * 9, "replace")
+            session.memory.edit("scratchpad", "", "replace")
+            session.ask("Second?", lm=lm)
+    with rows() as mine:
+        told = {one.kind: (one.text, one.provenance["who"]) for one in mine.memory.list(session="incident").items}
+    assert told == {"human": ("Ada Lovelace, [redacted]", "user"), "scratchpad": ("", "user")}
+
+
 def test_a_new_name_is_a_new_name_there_too() -> None:
     with model(react_step=[DONE], react_extract=saying()) as (_, lm), fleet.Session("incident") as session:
         session.ask("First?", lm=lm)
