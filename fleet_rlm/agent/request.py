@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, get_args
@@ -74,6 +74,10 @@ class Request:
     def given(self) -> list[str]:
         """The options whose models were given as objects: their names do not say how to call them."""
         return [option for option, one in (("lm", self.lm), ("sub_lm", self.sub_lm)) if one.given]
+
+
+COMMAND_LINE = {"model": "lm", "sub_model": "sub_lm", "with": "context"}
+"""Options that are called otherwise where they are typed (`--model`), and how they are called in Python."""
 
 
 def request(
@@ -151,6 +155,10 @@ def request(
     )
 
 
+OPTIONS = tuple(inspect.signature(request).parameters)
+"""What `request` takes."""
+
+
 def _models(
     task: str, lm: Any, sub_lm: Any, settings: Settings, record: str | Path | None, replay: str | Path | None
 ) -> tuple[Resolved, Resolved, Recording | Replay | None]:
@@ -172,11 +180,7 @@ def with_options_of(declared: Callable[P, object]) -> Callable[[Callable[..., R]
     def decorate(function: Callable[..., R]) -> Callable[P, R]:
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            for name in kwargs:
-                if name not in signature.parameters:
-                    near = difflib.get_close_matches(name, signature.parameters, n=1)
-                    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(signature.parameters)}"
-                    raise UserError(f"{function.__name__} has no option {name!r}; {hint}")
+            check_options(function.__name__, kwargs, signature.parameters)
             return function(*args, **kwargs)
 
         returns = inspect.signature(function).return_annotation
@@ -184,6 +188,15 @@ def with_options_of(declared: Callable[P, object]) -> Callable[[Callable[..., R]
         return checked
 
     return decorate
+
+
+def check_options(function: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise UserError for an option that a function does not have, naming the one that was meant."""
+    for name in given:
+        if name not in known:
+            meant = COMMAND_LINE.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
+            hint = f"did you mean {meant!r}?" if meant in known else f"there are {', '.join(known)}"
+            raise UserError(f"{function} has no option {name!r}; {hint}")
 
 
 def _direct_chars(lm: dspy.BaseLM, settings: Settings) -> int:

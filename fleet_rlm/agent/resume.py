@@ -23,7 +23,7 @@ import msgspec
 from fleet_rlm.agent.approval import Policy
 from fleet_rlm.agent.kept import NAME as KEPT
 from fleet_rlm.agent.kept import restore
-from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.request import COMMAND_LINE, Request, check_options, request
 from fleet_rlm.agent.runtime import new_run
 from fleet_rlm.agent.work import Ended, Opened, Work
 from fleet_rlm.agent.workspace import Workspace
@@ -77,7 +77,8 @@ def resume(run: Run | str, *, around: Surroundings = Surroundings(), **changes: 
         run: the run, or the id of one in FLEET_HOME, of this process or of one that is gone.
         around: the session's own, for a run that was a turn of one.
         context: values by name, for those that could not be kept or whose files have changed.
-        lm, sub_lm: another model from here on; needed where the first was given as a `dspy.LM`.
+        lm, sub_lm: another model from here on, also written `model` and `sub_model`; needed where the first was given
+            as a `dspy.LM`.
         budget: what the whole run may spend, with what it has spent already.
         timeout: seconds for the rest of the run; by default what was left.
         approve: which tools wait for a person from here on; what was decided before holds.
@@ -142,11 +143,12 @@ def branch(
 
 
 def _read(changes: dict[str, Any], verb: str) -> Changes:
-    try:
-        return Changes(**changes)
-    except TypeError as error:
-        options = ", ".join(Changes.__dataclass_fields__)
-        raise UserError(f"run.{verb} has no such option ({error}); there are {options}") from None
+    known = Changes.__dataclass_fields__
+    for typed, name in COMMAND_LINE.items():  # `model=`, as a cell writes it
+        if typed in changes and name not in changes:
+            changes[name] = changes.pop(typed)
+    check_options(f"run.{verb}", changes, known)
+    return Changes(**changes)
 
 
 def _directory(run: Run | str, settings: Settings) -> Path:

@@ -27,7 +27,7 @@ from fleet_rlm.agent.documents import Document, Documents
 from fleet_rlm.agent.documents.load import Loader
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.plan import Plan
-from fleet_rlm.agent.request import Request, request
+from fleet_rlm.agent.request import OPTIONS, Request, check_options, request
 from fleet_rlm.agent.roots import Roots
 from fleet_rlm.agent.runtime import begin, in_session
 from fleet_rlm.agent.workspace import Workspace
@@ -372,6 +372,7 @@ class Session:
 
     def _request(self, question: str, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
         self._check_free()
+        check_options("session.ask", options, OPTIONS)
         given = named(options.pop("context", None))
         if self._backend is not None:
             options.setdefault("sandbox", self._backend)

@@ -100,6 +100,18 @@ def test_what_cannot_be_written_out_is_left_to_the_sandbox_to_refuse() -> None:
 def test_a_wrong_option_is_named_with_the_one_that_is_meant() -> None:
     with pytest.raises(UserError, match="run has no option 'budgt'; did you mean 'budget'"):
         fleet.run("why?", budgt=3)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="run has no option 'model'; did you mean 'lm'"):
+        fleet.run("why?", model="fleet/offline")  # type: ignore[call-arg]
+    with fleet.Session("incident") as session, pytest.raises(UserError, match="did you mean 'sub_lm'"):
+        session.ask("why?", sub_model="fleet/offline")
+
+
+def test_what_goes_on_takes_the_model_by_either_name_and_nothing_it_does_not_know() -> None:
+    run = fleet.run("How many lines?", context="a\nb\n", lm="fleet/offline")
+    for name in ("lm", "model"):
+        assert run.branch("s1", **{name: "fleet/offline"}).wait().status == "ok"
+    with pytest.raises(UserError, match=r"run\.branch has no option 'modl'; there are context, lm, "):
+        run.branch("s1", modl="fleet/offline")
 
 
 @pytest.mark.parametrize("name", ["run", "arun", "start", "plan"])

@@ -28,7 +28,7 @@ DENIED = tuple(
 """Private, shared, local, reserved, documentation, multicast, and what clouds answer metadata on."""
 
 UNICAST = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that was ever given out for the public Internet; whatever lies elsewhere is local, wraps, or is unused."""
+"""All of IPv6 that was given out for the public Internet; what lies elsewhere is local, wraps another, or is unused."""
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
