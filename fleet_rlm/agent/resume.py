@@ -214,11 +214,9 @@ def _go_on(
         ended=around.ended,
         is_kept=wanted.context is None,
     )
-    log.on_abandoned = work.scope.ledger.book
+    work.scope.ledger.book(work.run.usage, sum(node.type == "rlm" for node in tree.spans.values()))
     for span, calls in _caps(tree).items() if wanted.budget is None else ():  # a new budget is one for all of it
         work.scope.ledger.cap(span, calls)
-    if edit is None:
-        log.unanswered = journal.unanswered()
     return work.begin()
 
 

@@ -218,6 +218,9 @@ def _told(run: Run, error: BaseException, seconds: float | None) -> FleetError:
     elif isinstance(error, TimeoutError):
         text = f"the run was cut off after {seconds:g} s without an answer; raise the timeout"
         told = BudgetExhausted("seconds", text)
+    elif isinstance(error, BudgetExhausted) and error.limit == "calls":  # one that got lost was the one held back
+        text = f"all {run.budget.spent.calls} model calls are made, none is left to answer: run.resume(budget=N)"
+        told = BudgetExhausted("calls", text)
     elif isinstance(error, FleetError):
         told = error
     else:

@@ -18,7 +18,6 @@ from typing import Literal, TypeVar
 
 from fleet_rlm.core.errors import BudgetExhausted, QuotaExhausted, UserError
 from fleet_rlm.core.events import Limits, Usage
-from fleet_rlm.core.journal import Spent
 from fleet_rlm.core.log import current_span
 
 FINISH = "finish with what you have"
@@ -136,10 +135,7 @@ class Ledger:
             self._reserved -= 1
             if usage is None:
                 return
-            self._calls += 1
-            self._usage += usage
-            self._tokens += (usage.tokens_in or 0) + (usage.tokens_out or 0)
-            self._usd += usage.cost_usd or 0.0
+            self._count(usage)
             if self.budget.usd is not None and usage.cost_usd is None and usage.tokens_in is not None:
                 raise UserError(
                     "the price of this model is not known, so a limit in dollars cannot be kept; "
@@ -147,25 +143,30 @@ class Ledger:
                 )
         self._on_change(self.spent(), self.remaining())
 
-    def book(self, spent: Spent) -> None:
-        """Count what the run spent before it was interrupted; it was admitted then."""
-        usage = spent.usage
+    def book(self, usage: Usage, children: int) -> None:
+        """Count what a run had spent when it was interrupted: all that its log holds, before it goes on."""
         with self._lock:
-            self._calls += usage.llm_calls
-            self._usage += usage
-            self._tokens += (usage.tokens_in or 0) + (usage.tokens_out or 0)
-            self._usd += usage.cost_usd or 0.0
-            self._children += spent.children
+            self._count(usage)
+            self._children += children
+        self._on_change(self.spent(), self.remaining())
+
+    def _count(self, usage: Usage) -> None:
+        self._calls += usage.llm_calls
+        self._usage += usage
+        self._tokens += (usage.tokens_in or 0) + (usage.tokens_out or 0)
+        self._usd += usage.cost_usd or 0.0
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep one call back for the finish of the loop inside.
+        """Keep one call back for the finish of the loop inside. A loop that goes on held its own when it began: its
+        record may hold an answer that needs no call, and where it needs one, that is admitted or not.
 
         Raises:
             BudgetExhausted: there is not even one call left.
         """
+        here = current_span()
         with self._lock:
-            refusal = self._refusal(1, finishing=False)
+            refusal = None if here is not None and here.is_recorded else self._refusal(1, finishing=False)
             if refusal is not None:
                 raise refusal
             self._held += 1

@@ -8,8 +8,8 @@ Where the run leaves what is recorded, a sequential parent has diverged and give
 A record is settled when its result is known and was acted upon: it is then told again and not done again. Code is the
 exception: a settled cell tells its recorded output, and is run again for the variables it leaves (`rebuilding`).
 
-What is recorded was paid, so whoever goes on books it when it is told; what turns out to be told no more is `abandoned`
-and booked then, once.
+What is recorded was paid, whether it is told again or turns out to be told no more: whoever goes on books all of it
+before anything is asked (`Ledger.book`), and nothing when it is told.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.events import Delta, Event, Note, RunResume, SpanType, Usage
+from fleet_rlm.core.events import Delta, Event, Note, RunResume, SpanType
 from fleet_rlm.core.tree import SpanNode, Tree
 
 SEQUENTIAL = frozenset({"turn", "step", "iteration", "rlm"})
@@ -71,25 +71,6 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What recorded work cost: model calls, and RLMs."""
-
-    usage: Usage = field(default_factory=Usage)
-    children: int = 0
-
-    @classmethod
-    def on(cls, node: SpanNode) -> Spent:
-        """On this span alone; of a call that was cut off is known only that it was made."""
-        if node.type == "llm":
-            unknown = Usage(llm_calls=1) if node.end is None else Usage()
-            return cls(node.usage or unknown)
-        return cls(children=int(node.type == "rlm"))
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(self.usage + other.usage, self.children + other.children)
-
-
-@dataclass(frozen=True)
 class Record:
     """One recorded span."""
 
@@ -128,11 +109,6 @@ class Record:
         return self.node.output or "" if kept is None else self.journal.artifact_text(str(kept))
 
     @property
-    def is_within_whole(self) -> bool:
-        """Whether it is part of a cell or RLM that is told, and booked, as a whole."""
-        return self.node.id in self.journal._told_whole
-
-    @property
     def notes_above(self) -> list[str]:
         """What was noted in the span it is part of."""
         above = self.journal.tree.spans.get(self.node.parent or "")
@@ -143,11 +119,6 @@ class Record:
         """What dspy got of a model: the reply as recorded, which is a list with one text but for rich replies."""
         rich = self.node.attrs.get("outputs")
         return rich if isinstance(rich, list) else [self.output or ""]
-
-    @property
-    def spent(self) -> Spent:
-        """What was spent in and below it."""
-        return _spent(self.journal.tree, self.node)
 
 
 class Journal:
@@ -223,31 +194,6 @@ class Journal:
         later = [child for child in self.tree.children(above) if child.seq > node.seq and child.type != "sandbox"]
         return bool(later and above.type in SEQUENTIAL) or self.was_followed(above)
 
-    def unanswered(self) -> Spent:
-        """What the model calls cost whose reply is not known: they were made, and are never told; counted once."""
-        spent = Spent()
-        for node in self.tree.spans.values():
-            if node.type == "llm" and node.id not in self._told_whole and not Record(node, self).is_settled:
-                self._taken.add(node.id)
-                spent += _spent(self.tree, node)
-        return spent
-
-    def abandoned(self, span: str | None) -> Spent:
-        """What was spent directly below a span on records that nobody asked for, and nobody will; counted once."""
-        spent, node = Spent(), self.tree.spans.get(span or "")
-        for child in self.tree.children(node) if node else ():
-            if child.id not in self._taken:
-                spent += self._given_up(child)
-        return spent
-
-    def _given_up(self, node: SpanNode) -> Spent:
-        counted = node.id in self._taken
-        self._taken.add(node.id)
-        spent = Spent() if counted else Spent.on(node)
-        for child in self.tree.children(node):
-            spent += self._given_up(child)
-        return spent
-
     def take(
         self, parent: str | None, type: SpanType, name: str, key: str | None = None, *, rebuilding: bool = False
     ) -> Record | None:
@@ -288,17 +234,11 @@ class Journal:
         """Whether it came to nothing, and the cell that it is part of was begun again since."""
         return node.end is None or (node.status != "ok" and node.seq < self._begun.get(node.parent, -1))
 
-    def diverge(self, span: str | None) -> Spent:
-        """Something new was begun below `span`: in a sequence, what was recorded after it did not happen.
-
-        Returns:
-            what that had cost.
-        """
+    def diverge(self, span: str | None) -> None:
+        """Something new was begun below `span`: in a sequence, what was recorded after it did not happen."""
         node = self.tree.spans.get(span or "")
-        if (node is not None and node.type not in SEQUENTIAL) or span in self._diverged:
-            return Spent()
-        self._diverged.add(span)
-        return self.abandoned(span)
+        if node is None or node.type in SEQUENTIAL:
+            self._diverged.add(span)
 
     def edit(self, parent: str | None, type: SpanType, name: str, key: str | None = None) -> Edit | None:
         """What is changed at this place, if it is the one."""
@@ -348,10 +288,6 @@ def _is_told_once(event: Event) -> TypeGuard[Delta | Note]:
 
 def _told(event: Delta | Note) -> tuple[str | None, str, str]:
     return event.span, event.channel if isinstance(event, Delta) else event.level, event.text
-
-
-def _spent(tree: Tree, node: SpanNode) -> Spent:
-    return sum((_spent(tree, child) for child in tree.children(node)), start=Spent.on(node))
 
 
 _rebuilding: contextvars.ContextVar[str | None] = contextvars.ContextVar("fleet_rlm_rebuilding", default=None)

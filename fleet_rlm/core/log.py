@@ -28,7 +28,7 @@ import msgspec
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Artifact, Event, Note, SpanEnd, SpanStart, SpanType, decode, encode
-from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Record, Spent, rebuilt_span
+from fleet_rlm.core.journal import Edit, Journal, NotRecorded, Record, rebuilt_span
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.span import CURRENT, Span, current_span
 from fleet_rlm.core.spool import Spool
@@ -66,8 +66,6 @@ class RunLog:
         self._artifact_ids = itertools.count(1)
         self.is_closed = False
         self.journal: Journal | None = None
-        self.on_abandoned: Callable[[Spent], object] = lambda spent: None
-        self.unanswered = Spent()
         self._spool: Spool | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # prompts and data are the user's own
@@ -279,7 +277,7 @@ class RunLog:
             record = self.recorded(type, name)
         depth = (parent.depth if parent else 0) + deeper
         if record is not None:
-            span = Span(self, record.node.id, parent, depth, input)
+            span = Span(self, record.node.id, parent, depth, input, is_recorded=True)
         else:
             span = self._begin(type, name, parent, depth, input, code, attrs or {})
         token = CURRENT.set(span)
@@ -290,8 +288,6 @@ class RunLog:
             raise
         finally:
             CURRENT.reset(token)
-            if record is not None and self.journal is not None:
-                self.on_abandoned(self.journal.abandoned(span.id))
             if record is None or span.is_new or self.journal is None or span.id in self.journal.reopened:
                 self.emit(span.end())
 
@@ -311,14 +307,11 @@ class RunLog:
             self.journal.edited()
             input, attrs = edit.prompt or input, {**attrs, "edited": True}
         if self.journal is not None and type != "sandbox":  # every run, however far it had come, starts its own
-            self.on_abandoned(self.journal.diverge(above))
+            self.journal.diverge(above)
             outer = parent
             while outer is not None and not outer.is_new:
-                self.on_abandoned(self.journal.diverge(outer.id))
+                self.journal.diverge(outer.id)
                 outer.is_new, outer = True, outer.parent
-        if type == "llm":  # counted no sooner, so that the prompt that is asked again is the same to the letter
-            self.on_abandoned(self.unanswered)
-            self.unanswered = Spent()
         span = Span(self, f"s{next(self._span_ids)}", parent, depth, input, edit)
         self.emit(
             SpanStart(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Span:
     """A piece of work in progress: set what it yields, and the log writes it when the block ends.
 
-    `edit` is what a branch changes here; `input` is what is asked, with that change.
+    `edit` is what a branch changes here; `input` is what is asked, with that change; `is_recorded` says that the
+    journal holds its beginning.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class Span:
         depth: int,
         input: str | None = None,
         edit: Edit | None = None,
+        *,
+        is_recorded: bool = False,
     ) -> None:
         self.log = log
         self.id = span_id
@@ -35,6 +38,7 @@ class Span:
         self.depth = depth
         self.input = input
         self.edit = edit
+        self.is_recorded = is_recorded
         self.is_new = False  # something was done in it that the journal does not hold
         self.output: str | None = None
         self.usage: Usage | None = None

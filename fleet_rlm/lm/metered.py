@@ -3,7 +3,7 @@
 Wraps any `dspy.LM` without changing it. Each call is one `llm` span: the exact messages sent, the reply, what it used
 and what it cost if that is known. Who calls says in which role, so that the ledger can keep a finishing call back.
 Calls are coroutines only: cancelling the task cancels the request. A call that the run's journal holds is told again:
-the model is not asked and nothing is admitted; what it used is booked as it was.
+the model is not asked, and nothing is admitted or booked.
 """
 
 from __future__ import annotations
@@ -129,8 +129,6 @@ class MeteredLM(dspy.BaseLM):
         return {"model": self.model, **({} if key is None else {"key": key}), **finishing}
 
     def _again(self, record: Record) -> Any:
-        if not record.is_within_whole:
-            self._ledger.book(record.spent)
         error = record.node.error or "this call failed when it was made"
         if record.node.error_type == TOO_LONG:
             raise dspy.ContextWindowExceededError(model=self.model, message=error)

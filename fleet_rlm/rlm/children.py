@@ -16,7 +16,7 @@ from typing import Any
 import dspy
 
 from fleet_rlm.core.errors import FleetError
-from fleet_rlm.core.journal import NotRecorded, Record, Spent, digest, rebuilt_span
+from fleet_rlm.core.journal import NotRecorded, Record, digest, rebuilt_span
 from fleet_rlm.core.log import Span, current_span
 from fleet_rlm.rlm import describe as describe_module
 from fleet_rlm.rlm.engine import FleetRLM
@@ -42,22 +42,19 @@ def fill(scope: Scope, sandbox: Sandbox, names: list[str]) -> None:
         }
 
 
-def build_delegate_child(scope: Scope, names: list[str]) -> FleetRLM:
+def build_delegate_child(scope: Scope, names: list[str], calls: int | None = None) -> FleetRLM:
     """The RLM at the top of a run, or delegated to by the agent: reads the variables `names`."""
-    return _build(scope, names)
-
-
-def build_recursive_subquery_rlm(scope: Scope, names: list[str]) -> FleetRLM:
-    """The RLM below an RLM: reads the variables `names` of its fork, on the sub-model."""
-    child = _build(scope, names)
-    child.set_lm(scope.sub_lm)
-    return child
-
-
-def _build(scope: Scope, names: list[str]) -> FleetRLM:
     signature = f"{', '.join(['prompt', *names])} -> answer"
     recursive = _level() < scope.ledger.budget.depth
-    return FleetRLM(signature, scope=scope, instructions=sandbox_instructions(scope, recursive=recursive))
+    instructions = sandbox_instructions(scope, recursive=recursive)
+    return FleetRLM(signature, scope=scope, instructions=instructions, calls=calls)
+
+
+def build_recursive_subquery_rlm(scope: Scope, names: list[str], calls: int | None = None) -> FleetRLM:
+    """The RLM below an RLM: reads the variables `names` of its fork, on the sub-model."""
+    child = build_delegate_child(scope, names, calls)
+    child.set_lm(scope.sub_lm)
+    return child
 
 
 async def answer_in(
@@ -84,13 +81,16 @@ async def answer_in(
     key = digest(query, extra) if extra else digest(query)
     record = scope.log.recorded("rlm", door, key)
     if record is not None and record.is_settled:
-        scope.ledger.book(record.spent)
         early = record.node.attrs.get("finished_early")
         return dspy.Prediction(answer=record.output, trajectory=[], finished_early=early)
-    with scope.log.span("rlm", door, input=query, attrs={"key": key}, deeper=True, record=record) as span:
-        _admit(scope, _level(), record)
+    calls = _calls(scope, record)
+    attrs = {"key": key, "calls": calls}
+    with scope.log.span("rlm", door, input=query, attrs=attrs, deeper=True, record=record) as span:
+        if record is None:  # else it was admitted when it began
+            scope.ledger.admit_child(_level())
         values = {**(extra or {}), "prompt": span.input}
-        return _answered(span, await _answer(scope, fork, values, names, build_delegate_child, told=told))
+        prediction = await _answer(scope, fork, values, names, build_delegate_child, calls, told=told)
+        return _answered(span, prediction)
 
 
 def _answered(span: Span, prediction: dspy.Prediction) -> dspy.Prediction:
@@ -107,15 +107,17 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
         if rebuilt_span() is not None:
             return _as_it_ended(record)
         if record is not None and record.is_settled:
-            scope.ledger.book(record.spent)
             return record.output
-        _admit(scope, level, record)
+        if record is None:
+            scope.ledger.admit_child(level)
         async with scope.siblings[level]:
-            attrs = {"key": key}
+            calls = _calls(scope, record)
+            attrs = {"key": key, "calls": calls}
             with scope.log.span("rlm", "sub_rlm", input=prompt, attrs=attrs, deeper=True, record=record) as span:
                 given = {"prompt": span.input}
                 try:
-                    prediction = await _answer(scope, fork, given, names, build_recursive_subquery_rlm, narrow=True)
+                    build = build_recursive_subquery_rlm
+                    prediction = await _answer(scope, fork, given, names, build, calls, narrow=True)
                 except FleetError as error:
                     raise ChildFailed(f"the sub-RLM ended without an answer: {error}") from error
                 return _answered(span, prediction).answer
@@ -123,12 +125,14 @@ def _sub_rlm(scope: Scope, names: list[str]) -> Callable[..., Awaitable[Any]]:
     return sub_rlm
 
 
-def _admit(scope: Scope, level: int, record: Record | None) -> None:
-    """Count an RLM; one that is gone on with was admitted when it began."""
-    if record is None:
-        scope.ledger.admit_child(level)
-    else:
-        scope.ledger.book(Spent(children=1))
+def _calls(scope: Scope, record: Record | None) -> int | None:
+    """The model calls an RLM is told of: what is left. One that goes on under the same limit is told what it was told,
+    so that its prompts stay the same to the letter."""
+    left = scope.ledger.remaining().calls
+    if record is None or record.journal.tree.limits.calls != scope.ledger.budget.calls:
+        return left
+    told: int | None = record.node.attrs.get("calls", left)
+    return told
 
 
 def _as_it_ended(record: Record | None) -> str:
@@ -145,7 +149,8 @@ async def _answer(
     fork: Fork,
     values: dict[str, Any],
     names: list[str],
-    build: Callable[[Scope, list[str]], FleetRLM],
+    build: Callable[[Scope, list[str], int | None], FleetRLM],
+    calls: int | None,
     *,
     narrow: bool = False,
     told: Mapping[str, dict[str, str]] | None = None,
@@ -168,7 +173,7 @@ async def _answer(
         sandbox = await open_fork()
         names = ["context"] if narrow and await _was_given_context(sandbox) else names
         described = [(told or {}).get(one["name"], one) for one in await describe_in(sandbox, names)]
-        rlm = build(scope, [variable["name"] for variable in described])
+        rlm = build(scope, [variable["name"] for variable in described], calls)
         return await rlm.acall(sandbox=sandbox, variables=[_question(values["prompt"]), *described], reopen=open_fork)
     finally:
         for sandbox in opened:

@@ -59,6 +59,7 @@ class FleetRLM(dspy.RLM):
         instructions: what the model is told about the sandbox and its functions.
         max_iters: turns of the loop before an answer is extracted from what is known.
         max_output_chars: characters of a cell's output shown to the model; the trace keeps all.
+        calls: model calls it is told of, None for as many as it likes.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class FleetRLM(dspy.RLM):
         instructions: str = "",
         max_iters: int = 20,
         max_output_chars: int = 10_000,
+        calls: int | None = None,
     ) -> None:
-        calls = scope.ledger.remaining().calls
         super().__init__(
             signature,
             max_iters=max_iters,
@@ -283,7 +284,6 @@ def edited(scope: Scope, code: str) -> str:
 
 async def _rebuild(scope: Scope, sandbox: Sandbox, code: str, record: Record) -> CellResult:
     """What a cell printed when it ran first; it is run again for its variables, on the replies it had then."""
-    scope.ledger.book(record.spent)
     node, told = record.node, record.output
     submitted = node.attrs.get("submitted")
     if node.error_type == "SandboxDied":  # it left no variables, and would kill this one too

@@ -1,4 +1,5 @@
-"""A recursive run of sixty calls, killed at twenty moments: nothing is asked twice, counted twice, or left open."""
+"""A recursive run of sixty calls, with a limit of just as many, killed at twenty moments: nothing is asked twice,
+counted twice, or left open, and with as many calls more as were lost in flight it comes to its answer."""
 
 from __future__ import annotations
 
@@ -75,7 +76,8 @@ def _walk(walkers: Walkers, homes: pytest.TempPathFactory, point: Point) -> Walk
         return Reply(str(reply), gate=gate) if point.call and index >= point.call - 1 else reply
 
     with LMServer(gated) as server:
-        process = walkers.begin({"home": str(home), "lm": f"m@{server.base_url}", "die_at": point.events})
+        first = {"home": str(home), "lm": f"m@{server.base_url}", "options": {"budget": CALLS}}
+        process = walkers.begin({**first, "die_at": point.events})
         if point.call:
             server.wait_for(point.call)
             os.kill(process, signal.SIGKILL)
@@ -85,14 +87,20 @@ def _walk(walkers: Walkers, homes: pytest.TempPathFactory, point: Point) -> Walk
         before = list(server.requests)
         (log,) = (home / "runs").glob("*/events.jsonl")
         cut = fleet.Run.from_jsonl(log)
-        leg: dict[str, Any] = {"home": str(home), "run": cut.id}
+        leg: dict[str, Any] = {"home": str(home), "run": cut.id, "changes": _as_many_more(cut)}
         if point.then:
             assert walkers.walk({**leg, "die_at": len(cut.log) + point.then}) is None
             server.wait_idle()
             before, cut = list(server.requests), fleet.Run.from_jsonl(log)
+            leg["changes"] = _as_many_more(cut)
         told = legs.walk_afresh(leg) if point.is_fresh else walkers.walk(leg)
         assert told is not None
         return Walked(point, before, cut, server.requests[len(before) :], told, fleet.Run.from_jsonl(log), log)
+
+
+def _as_many_more(cut: fleet.Run) -> dict[str, int]:
+    lost = unanswered(cut)
+    return {"budget": CALLS + lost} if lost else {}
 
 
 def unanswered(run: fleet.Run) -> int:

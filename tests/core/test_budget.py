@@ -16,6 +16,8 @@ from hypothesis import strategies as some
 from fleet_rlm.core.budget import SOFT, Budget, Ledger, Purpose
 from fleet_rlm.core.errors import BudgetExhausted, QuotaExhausted, UserError
 from fleet_rlm.core.events import Limits, Usage
+from fleet_rlm.core.journal import Journal
+from fleet_rlm.core.log import RunLog
 
 
 def used(tokens_in: int = 100, tokens_out: int = 10, cost_usd: float | None = 0.01) -> Usage:
@@ -266,6 +268,20 @@ def test_every_booking_is_told() -> None:
     ledger.settle(used())
     ledger.admit_child(1)
     assert [(spent.calls, spent.children, left.calls) for spent, left in told] == [(1, 0, 2), (1, 1, 2)]
+
+
+def test_what_a_log_holds_is_spent_before_anything_is_admitted_and_a_loop_that_goes_on_keeps_its_call() -> None:
+    told: list[Limits] = []
+    ledger = Ledger(Budget(calls=4, children=3), lambda spent, left: told.append(left))
+    ledger.book(used() + used() + used(), children=2)
+    assert [(left.calls, left.children) for left in told] == [(1, 1)]
+    log = RunLog("r1")
+    ledger.book(used(), children=0)
+    with log.span("turn", "new"), pytest.raises(BudgetExhausted), ledger.hold():
+        pass
+    record = Journal(log.events_since(0)).take(None, "turn", "new")
+    with log.span("turn", "new", record=record), ledger.hold(), pytest.raises(BudgetExhausted):
+        ledger.admit("finish")
 
 
 CALLERS = 64
