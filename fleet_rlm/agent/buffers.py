@@ -70,3 +70,6 @@ class Buffers:
         buffers = cls()
         buffers._lists = {str(name): [str(text) for text in texts] for name, texts in state.items()}
         return buffers
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {number:,} texts" for name, number in self.names().items()) or "no buffers"

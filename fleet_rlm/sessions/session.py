@@ -14,7 +14,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -289,13 +289,21 @@ class Session:
         Raises:
             DocumentError: it cannot be read as text; says why.
         """
-        is_url = isinstance(where, str) and "://" in where
-        source = str(where) if is_url else os.path.abspath(os.path.expanduser(where))
+        return self._loaded(lambda loader: loader.load(_place(where), alias))
+
+    def load_repository(self, repo_url: str | Path, repo_ref: str = "", alias: str = "") -> Document:
+        """Load the text files of a git repository, by https URL or path, at a branch, tag or commit.
+
+        Raises:
+            DocumentError: it cannot be had, or holds too much; says why.
+        """
+        return self._loaded(lambda loader: loader.load_repository(_place(repo_url), repo_ref, alias))
+
+    def _loaded(self, load: Callable[[Loader], Coroutine[Any, Any, Document]]) -> Document:
         with self._lock:
             self._check_free()
             anywhere = Roots("/")  # the user names it, not the agent
-            loader = Loader(self.documents, anywhere, self.workspace.fetcher, taken=self.values)
-            document = run_sync(loader.load(source, alias))
+            document = run_sync(load(Loader(self.documents, anywhere, self.workspace.fetcher, taken=self.values)))
             self._save_or_notice()
         return document
 
@@ -367,7 +375,7 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self.turns)} turns, {len(self.documents)} documents"
+        state = "closed" if self._closed else f"turns={len(self.turns)}, documents={len(self.documents)}"
         return f"Session({self.name!r}, {state}, volume={self.volume.name!r})"
 
     def _request(self, question: str, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
@@ -441,6 +449,12 @@ class Session:
         except SessionError as fault:
             self.notices.append(fault)
             self._untold.append(fault)
+
+
+def _place(where: str | Path) -> str:
+    """A URL as it is, and the whole of a path."""
+    is_whole = isinstance(where, str) and ("://" in where or not where)
+    return str(where) if is_whole else os.path.abspath(os.path.expanduser(where))
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fleet_rlm as fleet
+from fleet_rlm.agent.documents import DocumentError
 from fleet_rlm.sessions.errors import (
     SandboxGone,
     SessionBusy,
@@ -20,6 +21,7 @@ from fleet_rlm.sessions.errors import (
     TurnCut,
 )
 from fleet_rlm.sessions.shelf import Shelf
+from tests.agent.documents.repositories import repository
 from tests.sessions.talking import DONE, finished, kernel, running, saying
 from tests.twins.replies import Gate, Reply
 from tests.twins.running import model
@@ -93,6 +95,22 @@ def test_everything_is_there_again_in_another_kernel(tmp_path: Path) -> None:
             again = session.ask("Is it there?", lm=lm)
             assert "False" in server.requests[7].text
             assert again.tree.notes == []
+
+
+def test_the_user_loads_a_repository_at_a_ref_and_sees_what_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository(tmp_path / "shop")
+    monkeypatch.chdir(tmp_path)
+    with fleet.Session("incident") as session:
+        assert repr(session.documents) == "no documents"
+        assert "one" in session.load_repository("shop", "v1").text
+        session.buffers.write("evidence", ["line 7"])
+        assert repr(session.documents) == "* shop: repository, 58 characters"
+        assert repr(session.buffers) == "evidence: 1 texts"
+        assert "documents=1" in repr(session)
+        with pytest.raises(DocumentError, match="name what to load"):
+            session.load("")
 
 
 def test_a_turn_whose_kernel_was_killed_is_known_and_goes_on_without_paying_twice() -> None:

@@ -173,6 +173,11 @@ class Documents:
         documents._active = state["active"]
         return documents
 
+    def __repr__(self) -> str:
+        active = self.active
+        told = (f"{'*' if one is active else ' '} {one.alias}: {one.kind}, {one.chars:,} characters" for one in self)
+        return "\n".join(told) or "no documents"
+
 
 def check_alias(alias: str) -> None:
     """Raise DocumentError unless the alias can be the name of a variable in a sandbox."""

@@ -55,6 +55,8 @@ class Loader:
             OutsideRoots, FetchRefused: it may not be read.
         """
         self._check(alias)
+        if not where.strip():
+            raise DocumentError("name what to load: a file, a directory or an http(s) URL")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", where):
             fetched = await self.fetcher.fetch(where)
             with fetched.file as file:
