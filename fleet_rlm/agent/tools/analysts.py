@@ -44,15 +44,16 @@ def analyst_tools(desk: Desk, library: Library) -> list[Callable[..., Any]]:
 
     async def grounded_answer(question: str, document: str = "") -> str:
         """Answer from a document with citations, each checked to stand in it word for word: answer, citations with
-        their lines, confidence, not_covered. Use it where evidence matters."""
+        their lines, confidence, not_covered, and citations_not_found where a quote does not stand there. Use it
+        where evidence matters."""
         found = await library.get_or_load(document)
 
         async def answer(fault: str | None) -> dspy.Prediction:
             asked = question if fault is None else f"{question}\n\n({fault})"
             return await analysed(desk, signatures.GroundedAnswer, asked, found)
 
-        prediction, citations = await cited(found, answer)
-        return _told(prediction, citations=citations)
+        prediction, citations, missing = await cited(found, answer)
+        return _told(prediction, citations=citations, **({"citations_not_found": missing} if missing else {}))
 
     async def triage_incident(question: str, document: str = "") -> str:
         """Judge an incident from logs: severity, probable_root_causes, impacted_components, recommended_actions,

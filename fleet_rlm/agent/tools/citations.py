@@ -15,21 +15,25 @@ ASKED = 2
 SHORTEST = 8
 """Characters of a quote; anything shorter stands everywhere."""
 
+ABSENT = "not in the document"
+"""The one answer that needs no citation; the signature tells the model so."""
+
 
 class Ungrounded(FleetError):
-    """None of the quotes an answer rests on stands in the document."""
+    """None of the quotes an answer rests on stands in the document, or it rests on none."""
 
 
 async def cited(
     document: Document, answer: Callable[[str | None], Awaitable[dspy.Prediction]]
-) -> tuple[dspy.Prediction, list[dict[str, Any]]]:
-    """An answer and those of its `citations` that stand in the document: `{"quote", "line"}`.
+) -> tuple[dspy.Prediction, list[dict[str, Any]], list[str]]:
+    """An answer, those of its `citations` that stand in the document as `{"quote", "line"}`, and those that do not.
 
     Args:
-        answer: gives the prediction; is asked again, and told what was wrong, if a quote does not stand there.
+        answer: gives the prediction; is asked again, and told what was wrong, if a quote does not stand there, or if
+            an answer that is not ABSENT has none.
 
     Raises:
-        Ungrounded: it has citations and none of them can be found.
+        Ungrounded: none of its citations can be found, or it has none.
     """
     text = document.text
     fault: str | None = None
@@ -37,16 +41,21 @@ async def cited(
         prediction = await answer(fault)
         found = [(quote, line_of(quote, text)) for quote in map(str, prediction.citations)]
         missing = [quote for quote, line in found if line is None]
-        if not missing:
+        needed = not found and ABSENT not in str(prediction.answer).lower()
+        if not missing and not needed:
             break
-        fault = f"these citations do not stand in the document word for word: {missing}; copy them exactly"
+        fault = (
+            f"these citations do not stand in the document word for word: {missing}; copy them exactly"
+            if missing
+            else f'the answer has no citation; copy the words it rests on, or answer "{ABSENT}"'
+        )
     kept = [{"quote": quote, "line": line} for quote, line in found if line is not None]
-    if not kept and missing:
+    if not kept and (missing or needed):
         raise Ungrounded(
             f"no citation of the answer stands in {document.alias!r}, so it is not passed on; ask something the "
             "document tells, or search it with execute_code"
         )
-    return prediction, kept
+    return prediction, kept, missing
 
 
 def line_of(quote: str, text: str) -> int | None:
