@@ -149,10 +149,19 @@ class Revisions:
             ManifestUnreadable: it cannot be read.
             ManifestTampered: it is not what its name says.
         """
-        data = self._read(f"blob-{digest}")
+        name, way_out = f"blob-{digest}", "put it back from a backup, or import an export of the session"
+        try:
+            data = self._read(name)
+        except ManifestUnreadable as fault:
+            if not isinstance(fault.__cause__, FileNotFoundError):
+                raise
+            raise ManifestUnreadable(
+                f"a part of session {self._session} is gone: {name} is not in {self._storage.directory}; {way_out}"
+            ) from fault
         if hashlib.sha256(data).hexdigest() != digest:
             raise ManifestTampered(
-                f"a part of session {self._session} was changed by somebody else: blob {digest[:12]}"
+                f"a part of session {self._session} was changed by somebody else: {name} in "
+                f"{self._storage.directory}; {way_out}"
             )
         return data
 
