@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_rlm.core.journal import CALLS_LEFT
+from fleet_rlm.core.report.sides import table, text
 from fleet_rlm.core.tree import SpanNode, Tree
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ FIELDS = ("status", "code", "output", "input", "error")
 """What is compared, in this order."""
 
 COLUMNS = ("level", "kind", "name", "span_a", "span_b", "same", "differs")
-
-SHOWN = 60
-"""Characters of a field in the text."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,17 @@ class Pair:
             return "only in a"
         if self.a is None:
             return "only in b"
-        return next((name for name in FIELDS if getattr(self.a, name) != getattr(self.b, name)), None)
+        return next((name for name in FIELDS if compared(self.a, name) != compared(self.b, name)), None)
+
+
+def compared(node: SpanNode, field: str) -> str | None:
+    """What is compared of a field: how many calls a prompt says are left is no difference."""
+    text = getattr(node, field)
+    return CALLS_LEFT.sub("max N sub-LLM calls", text) if field == "input" and text else text
 
 
 class Diff:
-    """What two runs share and where they part; `print(diff)`, or `diff.frame()`."""
+    """What two runs share and where they part; shown by a notebook, `print(diff)`, or `diff.frame()`."""
 
     def __init__(self, a: Tree, b: Tree) -> None:
         self.a, self.b = a, b
@@ -79,16 +84,10 @@ class Diff:
         return pd.DataFrame([_row(pair) for pair in self.pairs], columns=[*COLUMNS, *_sides()])
 
     def __str__(self) -> str:
-        parting, lines = self.parts, [f"a: {_head(self.a)}", f"b: {_head(self.b)}", ""]
-        for pair in self.pairs:
-            mark = " " if pair.differs is None else "<" if pair.b is None else ">" if pair.a is None else "|"
-            label = f"{'  ' * pair.level}{pair.node.type} {pair.node.name}"
-            told = "  <- here they part" if pair is parting else ""
-            lines.append(f"{mark} {label:<46} {_side(pair, pair.a):<{SHOWN + 2}} {_side(pair, pair.b)}{told}".rstrip())
-        return "\n".join(lines)
+        return text(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": str(self)}
+        return {"text/html": table(self), "text/plain": text(self)}
 
     def __repr__(self) -> str:
         differ = sum(pair.differs is not None for pair in self.pairs)
@@ -129,18 +128,3 @@ def _row(pair: Pair) -> list[Any]:
 
 def _sides() -> list[str]:
     return [f"{name}_{side}" for name in (*FIELDS, "llm_calls", "duration_s") for side in "ab"]
-
-
-def _head(tree: Tree) -> str:
-    start = tree.start
-    spent = f"{tree.usage.llm_calls} model calls"
-    parent = f", branched off {start.parent_run} at {start.parent_span}" if start and start.parent_run else ""
-    return f"{tree.run} ({tree.status}, {spent}{parent})"
-
-
-def _side(pair: Pair, node: SpanNode | None) -> str:
-    if node is None:
-        return "-"
-    text = getattr(node, pair.differs or "", None) or node.output or node.code or node.status
-    line = " ".join(str(text).split())
-    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"

@@ -18,6 +18,7 @@ import contextlib
 import contextvars
 import functools
 import hashlib
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -269,6 +270,10 @@ class Journal:
             return (self._directory / "artifacts" / Path(event.path).name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return None
+
+
+CALLS_LEFT = re.compile(r"max [\d,]+ sub-LLM calls")
+"""Stands in the prompt of an RLM; with several at once the number depends on which came first."""
 
 
 def digest(*parts: Any) -> str:

@@ -9,7 +9,6 @@ redacted. What was recorded by the rule-based stand-in says so when it is replay
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import threading
 from collections import defaultdict, deque
@@ -21,16 +20,13 @@ import dspy
 import msgspec
 
 from fleet_rlm.core.errors import ModelError, UserError
-from fleet_rlm.core.journal import digest
+from fleet_rlm.core.journal import CALLS_LEFT, digest
 from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.lm.call import Reply, call
 from fleet_rlm.lm.resolve import Resolved
 from fleet_rlm.lm.windows import window
 
 VERSION = 1
-
-_CALLS_LEFT = re.compile(r"max [\d,]+ sub-LLM calls")
-"""Told to a child; with several at once the number depends on which came first."""
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -169,7 +165,7 @@ def _decoded(raw: list[bytes]) -> Iterable[_Line]:
 
 def _key(prompt: str | None, messages: Any) -> str:
     text = msgspec.json.encode([prompt, messages], enc_hook=repr).decode()
-    return digest(_CALLS_LEFT.sub("max N sub-LLM calls", text))
+    return digest(CALLS_LEFT.sub("max N sub-LLM calls", text))
 
 
 def _short(text: str) -> str:

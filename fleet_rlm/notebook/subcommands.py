@@ -21,6 +21,7 @@ from fleet_rlm.notebook.suggest import did_you_mean
 from fleet_rlm.notebook.tables import short, table
 
 if TYPE_CHECKING:
+    from fleet_rlm.core.diff import Diff
     from fleet_rlm.core.run import Run
 
 
@@ -56,7 +57,7 @@ def subcommand(shell: Any, line: str) -> None:
             if SESSIONS.current is not None:
                 shell.user_ns["_session"] = SESSIONS.current
         elif name == "diff":
-            print(_diff(words, shell))
+            display(_diff(words, shell))
         elif name in OF_A_RUN:
             print(_of_a_run(name, words, shell))
         elif name in PLAIN and not words:
@@ -177,12 +178,12 @@ def _status(run: Run) -> str:
     return table(rows)
 
 
-def _diff(words: list[str], shell: Any) -> str:
+def _diff(words: list[str], shell: Any) -> Diff:
     """RUN RUN: two runs side by side, and where they part"""
     if len(words) != 2:
         raise UsageError("%fleet diff takes two runs, by id, the beginning of one, or a variable")
     a, b = (RUNS.find(word, shell.user_ns) for word in words)
-    return str(a.diff(b))
+    return a.diff(b)
 
 
 def _runs() -> str:

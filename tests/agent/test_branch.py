@@ -376,7 +376,7 @@ def test_a_diff_as_text_and_as_a_frame_shows_both_sides() -> None:
     assert diff.parts.a.id == cut
     text = str(diff)
     assert f"branched off {run.id} at {cut}" in text
-    (line,) = [line for line in text.splitlines() if "here they part" in line]
+    line = text.partition("here they part\n")[2].partition("\n")[0]
     assert "QUESTION 2" in line
     assert "something else" in line
     frame = diff.frame()

@@ -29,7 +29,7 @@ def test_a_killed_run_is_resumed_branched_compared_and_exported(
     assert (branched.status, branched.usage.llm_calls) == ("ok", branch)
     assert branched.tree.start is not None
     assert branched.tree.start.parent_run == resumed.id
-    assert "<- here they part" in told
+    assert "here they part" in told
     for run in (resumed, branched):
         assert len(pd.read_parquet(f"{run.id}.parquet")) == len(run.tree.spans)
         assert str(run.answer).splitlines()[0] in told

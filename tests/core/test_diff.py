@@ -5,6 +5,7 @@ from __future__ import annotations
 from fleet_rlm.core import events as ev
 from fleet_rlm.core.diff import COLUMNS, FIELDS, Diff
 from fleet_rlm.core.log import RunLog
+from fleet_rlm.core.report.sides import PLACE, SIDE, TABLE, told
 from fleet_rlm.core.tree import Tree
 
 
@@ -47,20 +48,20 @@ def test_what_only_one_side_has_is_shown_on_that_side() -> None:
     shorter = Diff(run("r1", "a", more=True), run("r2", "a"))
     assert [pair.differs for pair in shorter.pairs if pair.node.name == "extract"] == ["only in a"]
     lines = str(longer).splitlines()
-    assert [line[0] for line in lines[3:]] == ["|", " ", " ", " ", ">", ">", ">"]
+    assert [line[0] for line in lines[3:] if "part" not in line] == ["|", " ", ">", ">", ">"]
+    assert "(3 spans the same)" in lines[4]
 
 
 def test_the_text_names_both_runs_and_where_one_was_branched_off() -> None:
     text = str(Diff(run("r1", "a"), run("r2", "b", parent="r1")))
-    assert text.startswith("a: r1 (ok, 1 model calls)\nb: r2 (ok, 1 model calls, branched off r1 at s1)")
-    assert text.count("<- here they part") == 1
-    assert all(len(line) < 240 for line in text.splitlines())
+    assert text.startswith("a: r1 (answered, 1 model call)\nb: r2 (answered, 1 model call, branched off r1 at s1)")
+    assert text.count("here they part") == 1
 
 
 def test_a_long_text_is_one_short_line() -> None:
     text = str(Diff(run("r1", "a\n" * 500), run("r2", "b\n" * 500)))
     assert "…" in text
-    assert max(map(len, text.splitlines())) < 240
+    assert max(map(len, text.splitlines())) <= PLACE + 2 * SIDE + 4
 
 
 def test_the_frame_has_a_row_for_each_place_with_both_sides() -> None:
@@ -82,6 +83,32 @@ def test_two_runs_of_nothing_make_an_empty_frame() -> None:
     assert tuple(diff.frame().columns[: len(COLUMNS)]) == COLUMNS
 
 
-def test_a_notebook_shows_the_text() -> None:
-    diff = Diff(run("r1", "a"), run("r2", "b"))
-    assert diff._repr_mimebundle_() == {"text/plain": str(diff)}
+def test_texts_are_shown_from_where_they_differ_but_not_for_a_count() -> None:
+    about = "[[ ## query ## ]]\nDescription: {} characters, after words enough to fill the column: ask of the {}"
+    diff = Diff(run("r1", about.format(12, "heron")), run("r2", about.format(13, "stork")))
+    left, right = told(next(pair for pair in diff.pairs if pair.node.type == "llm"), SIDE)
+    assert (left.endswith("ask of the heron"), right.endswith("ask of the stork")) == (True, True)
+    assert left.startswith("…")
+    long = Diff(run("r1", "x" * 500 + "a"), run("r2", "x" * 500 + "b"))
+    assert told(long.pairs[0], SIDE)[0][-1] == "a"
+
+
+def test_how_many_calls_a_prompt_says_are_left_is_no_difference() -> None:
+    def asked(left: int) -> Tree:
+        log = RunLog("r")
+        log.emit(ev.RunStart(task="What?", mode="rlm_only", model="m"))
+        with log.span("llm", "action", input=f"You have max {left} sub-LLM calls.") as call:
+            call.output = "so"
+        return Tree(log.events_since(0))
+
+    assert Diff(asked(100), asked(99)).parts is None
+
+
+def test_a_notebook_shows_a_table_that_unfolds_and_can_do_nothing() -> None:
+    shown = Diff(run("r1", "<script>a</script>" * 9), run("r2", "b"))._repr_mimebundle_()
+    assert "here they part" in shown["text/plain"]
+    html = shown["text/html"]
+    assert "<script" not in html
+    assert f"<details><summary>{'&lt;script&gt;a&lt;/script&gt;' * 2}" in html
+    huge = Diff(run("r1", *(f"{'a' * 3_000}{i}" for i in range(60))), run("r2", *(f"b{i}" for i in range(60))))
+    assert len(huge._repr_mimebundle_()["text/html"]) < TABLE + 1_000

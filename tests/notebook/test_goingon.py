@@ -65,8 +65,10 @@ def test_a_run_is_branched_and_compared_from_the_notebook(tmp_path: Path) -> Non
         assert kernel.value("total") == "'none at all'"
         calls = server.calls
         assert kernel.value("_run.tree.start.parent_run == first.id, _run.usage.llm_calls") == "(True, 0)"
-        told = kernel.run("%fleet diff first _run").printed
-        assert "<- here they part" in told
+        (shown,) = kernel.run("%fleet diff first _run").displays
+        told = shown["text/plain"]
+        assert "here they part" in told
+        assert "none at all" in shown["text/html"]
         assert f"branched off {kernel.value('first.id')[1:-1]} at {span}" in told
         assert server.calls == calls
 
