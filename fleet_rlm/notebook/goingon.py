@@ -34,7 +34,7 @@ EDITS = {
 """The options of `%fleet branch` alone."""
 
 VERBS = {
-    "resume": "[RUN] [options]: go on with a run that has no answer; what is recorded is not paid again",
+    "resume": "[RUN] [options]: go on with a run without an answer, the latest if none is named; nothing is paid twice",
     "branch": "RUN SPAN --prompt|--code|--reply TEXT [options]: a new run that differs from there",
 }
 
@@ -72,7 +72,8 @@ def _beginning(shell: Any, verb: str, words: list[str], *, awaits: bool) -> Call
 
         output, quiet, detach = (given.pop(name, None) for name in ("output", "quiet", "detach"))
         try:
-            run = RUNS.find(names[0] if names else "", shell.user_ns)
+            run = _cut_off() if not names else None
+            run = run or RUNS.find(names[0] if names else "", shell.user_ns)
             view = view_for(shell, quiet=bool(quiet), detached=bool(detach))
             changes = _changes(given, shell.user_ns)
             policy = changes.get("approve") or run.approvals
@@ -89,6 +90,15 @@ def _beginning(shell: Any, verb: str, words: list[str], *, awaits: bool) -> Call
         return follow(shell, begun, view, output=output, detach=bool(detach))
 
     return begin
+
+
+def _cut_off() -> Run | None:
+    """The run of the session's latest turn, where that has no answer and every run of this kernel has: the turn of a
+    kernel that was killed, which the session told of when it was entered."""
+    turns = SESSIONS.current.turns if SESSIONS.current is not None else ()
+    if not turns or turns[-1].status == "ok" or turns[-1].run is None:
+        return None
+    return None if any(run.status != "ok" for run in RUNS.all()[-1:]) else RUNS.find(turns[-1].run, {})
 
 
 def _read(verb: str, words: list[str]) -> tuple[list[str], dict[str, Any]]:

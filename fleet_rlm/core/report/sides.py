@@ -25,13 +25,16 @@ PLACE, SIDE = 38, 36
 FEW = 2
 """Places that are the same and shown all the same."""
 
-FIELD, TABLE = 2_000, 120_000
+FIELD, TABLE = 1_000, 120_000
 """Characters of one unfolded text, and of all of the table."""
 
 PARTED = "here they part"
 
-CELL = 'td style="text-align: left"'
+LEFT = 'style="text-align: left"'
 """Notebooks set the cells of tables to the right."""
+
+CELL, PLACED = f"td {LEFT}", 'td style="text-align: left; white-space: nowrap"'
+COLUMNS = "".join(f"<th {LEFT}>{name}</th>" for name in ("", "span", "a", "b"))
 
 _FIELD_NAME = re.compile(r"\[\[ ## \w+ ## \]\]")
 
@@ -90,7 +93,7 @@ def table(diff: Diff) -> str:
     """The same as HTML that needs no styles or scripts; a place that differs unfolds to both texts."""
     parting, room = diff.parts, TABLE
     head = "".join(f"<p>{name}: {esc(_head(tree))}</p>" for name, tree in (("a", diff.a), ("b", diff.b)))
-    parts = [f"{head}<table><thead><tr><th></th><th>span</th><th>a</th><th>b</th></tr></thead><tbody>"]
+    parts = [f"{head}<table><thead><tr>{COLUMNS}</tr></thead><tbody>"]
     for row in rows(diff.pairs):
         part = _line(row, is_parting=row.pair is parting)
         room -= len(part)
@@ -104,15 +107,15 @@ def table(diff: Diff) -> str:
 def _line(row: Row, *, is_parting: bool) -> str:
     pair, inset = row.pair, "&emsp;" * row.pair.level
     if row.same:
-        return f'<tr><{CELL}></td><{CELL}>{inset}…</td><{CELL} colspan="2"><small>{_same(row)}</small></td></tr>'
+        return f'<tr><{CELL}></td><{PLACED}>{inset}…</td><{CELL} colspan="2"><small>{_same(row)}</small></td></tr>'
     name = esc(title(pair.node)).replace(" ", "&nbsp;")
     place = f"{inset}<b>{name}</b>&nbsp;←&nbsp;{PARTED}" if is_parting else f"{inset}{name}"
     mark = f"<{CELL}>{esc(_mark(pair).strip()).replace('|', '≠')}</td>"
     left, right = told(pair, 2 * SIDE)
     if pair.differs is None:
-        return f'<tr>{mark}<{CELL}>{place}</td><{CELL} colspan="2">{esc(left)}</td></tr>'
+        return f'<tr>{mark}<{PLACED}>{place}</td><{CELL} colspan="2">{esc(left)}</td></tr>'
     sides = ((left, pair.a), (right, pair.b))
-    return f"<tr>{mark}<{CELL}>{place}</td>{''.join(_cell(pair, line, node) for line, node in sides)}</tr>"
+    return f"<tr>{mark}<{PLACED}>{place}</td>{''.join(_cell(pair, line, node) for line, node in sides)}</tr>"
 
 
 def _cell(pair: Pair, line: str, node: SpanNode | None) -> str:
