@@ -136,6 +136,11 @@ class RunLog:
         log.is_closed = True
         return log
 
+    @property
+    def redactor(self) -> Redactor:
+        """What knows the secrets of this run, for whoever keeps a text of it elsewhere."""
+        return self._redactor
+
     def redact(self, redactor: Redactor) -> None:
         """Remove these secrets from now on."""
         self._redactor = redactor

@@ -63,6 +63,10 @@ class Redactor:
         self._last = frozenset(letter for value in self._known for letter in value[:-1])
         self._waiting: dict[tuple[str | None, str], str] = {}
 
+    def renewed(self) -> Redactor:
+        """One that knows the same secrets, and those that are in the environment by now."""
+        return Redactor(self._known)
+
     def text(self, text: str) -> str:
         """The text without secrets and lone surrogates."""
         suspect, known = _patterns(self._known)

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from fleet_rlm.core.errors import FleetError
 from fleet_rlm.core.events import Note
 from fleet_rlm.core.loop import submit
-from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 from fleet_rlm.sessions.state import State
 
@@ -148,7 +147,7 @@ class Recording:
 
     async def _remember(self, scope: Scope) -> None:
         """Write the sections of the core memory that have changed, each as the memory of its kind."""
-        memory, clean = self._state.memory, Redactor().text
+        memory, clean = self._state.memory, self._state.redactor.renewed().text
         latest = {edit.section: edit for edit in memory.edits}
         changed = {
             kind: text

@@ -109,7 +109,6 @@ class Session:
         self._lock = threading.RLock()
         self._running: Run | None = None
         self._closed = False
-        self._asked: dict[str, Request] = {}
         self.volume: LocalVolume = shelf.volume(found.volume, quota)
         self._durable = Durable(shelf, found)
         self._state = self._durable.state
@@ -247,7 +246,7 @@ class Session:
             opened = functools.partial(self._box.opened, fresh=frozenset(given))
             self.values |= given
             run = begin(asked, workspace=self.workspace, sandbox=opened, session=self.id, ended=self._ended)
-            self._begun(run, asked)
+            self._begun(run)
             self._state.pending = {"question": run.task, "run": run.id}
             self._save_or_tell(run)
         return run
@@ -278,7 +277,7 @@ class Session:
             self._state.effects.recall(identity, self.turns[places[0]].effects)
             around = going_on.Surroundings(workspace=self.workspace, sandbox=self._box.opened, ended=self._ended)
             going = do(around=around)
-            self._begun(going, None)
+            self._begun(going)
             self._state.pending = {"question": going.task, "run": going.id}
             self._save_or_tell(going)
             return going
@@ -402,12 +401,10 @@ class Session:
         """The conversation as a model is told of it: the first `count` turns."""
         self.workspace.history = [turn.exchange() for turn in self.turns[:count]]
 
-    def _begun(self, run: Run, asked: Request | None) -> None:
-        self._running = run
+    def _begun(self, run: Run) -> None:
+        self._running, self._state.redactor = run, run.log.redactor
         if self._recording is not None:
             self._recording.begun(run)
-        if asked is not None:
-            self._asked = {run.id: asked}
         for notice in self._untold:
             run.log.emit(Note(level="warning", text=str(notice)))
         self._untold = []
@@ -421,10 +418,9 @@ class Session:
             made, faults = landed(run, self.volume)
             for fault in faults:
                 run.log.emit(Note(level="warning", text=fault))
-            state, asked = self._state, self._asked.pop(run.id, None)
+            state = self._state
             state.artifacts += made
-            secrets = {*asked.lm.secrets, *asked.sub_lm.secrets} if asked else set()
-            state.turns.put(turn_of(run, end, secrets, state.effects.of(run.id)))
+            state.turns.put(turn_of(run, end, state.effects.of(run.id)))
             state.pending, state.sandbox = None, self._box.state()
             kept = {**state.values, **entries_of(run, self.values)}
             state.values = {name: entry for name, entry in kept.items() if name in self.values}

@@ -33,6 +33,7 @@ class State:
         pending: the question and the run of a turn that has not ended.
         effects: which tool calls have changed buffers and memory already.
         origin: the session this one was imported from, its name and when it was exported; None if it was not.
+        redactor: that of the latest turn, which knows the keys of its models too; not kept.
     """
 
     id: str
@@ -51,10 +52,11 @@ class State:
     pending: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
     effects: Effects = field(default_factory=Effects)
+    redactor: Redactor = field(default_factory=Redactor)
 
     def packed(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The state as a manifest keeps it, without secrets, and the blobs it needs by hash."""
-        clean, pending = Redactor().value, self.pending
+        clean, pending = self.redactor.renewed().value, self.pending
         with self.effects.lock:
             lists, memory = clean(self.buffers.state()), clean(self.memory.state())
             if pending is not None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from fleet_rlm.agent.workspace import Exchange
 from fleet_rlm.core.events import RunEnd
-from fleet_rlm.core.redaction import Redactor
 from fleet_rlm.core.run import Run
 
 if TYPE_CHECKING:
@@ -150,9 +149,9 @@ class Turns(Sequence[Turn]):
         return f"Turns({len(self)})"
 
 
-def turn_of(run: Run, end: RunEnd, secrets: Iterable[str], effects: Sequence[str]) -> Turn:
-    """The turn of a run that ends so; `secrets` are those of its models, which no text of it keeps."""
-    clean = Redactor(secrets).text
+def turn_of(run: Run, end: RunEnd, effects: Sequence[str]) -> Turn:
+    """The turn of a run that ends so; no text of it keeps a secret of the run."""
+    clean = run.log.redactor.text
     answer = None if end.answer is None else clean(str(end.answer))
     error = None if end.error is None else clean(end.error)
     return Turn.ended(run.task, answer, end.status, run.id, error, effects)

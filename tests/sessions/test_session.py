@@ -7,6 +7,7 @@ import hashlib
 import signal
 from pathlib import Path
 
+import dspy
 import pytest
 
 import fleet_rlm as fleet
@@ -339,14 +340,18 @@ def test_a_shared_volume_is_shared_and_a_sessions_own_is_not() -> None:
 def test_secrets_are_in_nothing_that_is_saved(
     monkeypatch: pytest.MonkeyPatch, fleet_home: Path, tmp_path: Path
 ) -> None:
-    canary = "canary-0123456789"
+    canary, key = "canary-0123456789", "canary-of-a-model-0123456789"
     monkeypatch.setenv("MY_API_KEY", canary)
-    remember = react_step("note it", "edit_core_memory", section="human", content=f"key {canary}")
-    buffer = react_step("note it", "write_buffer", name="b", text=f"key {canary}")
-    with model(react_step=[remember, buffer, DONE], react_extract=saying(f"it is {canary}")) as (_, lm):
+    both = f"{canary} {key}"
+    remember = react_step("note it", "edit_core_memory", section="human", content=f"key {both}")
+    buffer = react_step("note it", "write_buffer", name="b", text=f"key {both}")
+    with model(react_step=[remember, buffer, DONE, DONE], react_extract=saying(f"it is {both}")) as (server, _):
+        lm = dspy.LM("openai/m", api_base=server.base_url, api_key=key, cache=False)
         with fleet.Session("incident") as session:
-            session.ask(f"Remember {canary}", lm=lm)
+            cut = session.ask(f"Remember {both}", lm=lm, budget=3)
+            session.resume(cut, budget=9, lm=lm).wait()
             session.export(tmp_path / "out.zip")
     for path in [*fleet_home.rglob("*"), tmp_path / "out.zip"]:
         if path.is_file() and path.relative_to(tmp_path).parts[:2] != ("fleet-home", "values"):
             assert canary.encode() not in path.read_bytes(), path
+            assert key.encode() not in path.read_bytes(), path

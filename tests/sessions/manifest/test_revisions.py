@@ -171,10 +171,10 @@ def test_a_blob_is_checked_against_its_name(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ManifestTampered, match="put it back from a backup"):
         kept.blob(digest)
     (tmp_path / f"blob-{digest}").unlink()
-    with pytest.raises(ManifestUnreadable, match="is gone: .* put it back from a backup, or import an export"):
+    with pytest.raises(ManifestUnreadable, match=r"is gone: .* put it back from a backup, or import an export"):
         kept.blob(digest)
     (tmp_path / f"blob-{digest}").mkdir()
-    with pytest.raises(ManifestUnreadable, match="cannot be read now .* try again"):
+    with pytest.raises(ManifestUnreadable, match=r"cannot be read now .* try again"):
         kept.blob(digest)
 
 
