@@ -348,6 +348,8 @@ def test_secrets_are_in_nothing_that_is_saved(
     with model(react_step=[remember, buffer, DONE, DONE], react_extract=saying(f"it is {both}")) as (server, _):
         lm = dspy.LM("openai/m", api_base=server.base_url, api_key=key, cache=False)
         with fleet.Session("incident") as session:
+            (tmp_path / f"{canary}.md").write_text("a note")
+            assert session.load(tmp_path / f"{canary}.md", "notes").source.endswith("[redacted].md")
             cut = session.ask(f"Remember {both}", lm=lm, budget=3)
             session.resume(cut, budget=9, lm=lm).wait()
             session.export(tmp_path / "out.zip")

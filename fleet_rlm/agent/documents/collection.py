@@ -18,6 +18,7 @@ from typing import Any
 from fleet_rlm.agent.context import RESERVED
 from fleet_rlm.agent.documents.document import Document
 from fleet_rlm.agent.documents.errors import DocumentError
+from fleet_rlm.core.redaction import Redactor
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,10 @@ class Documents:
         return Kept(digest.hexdigest(), chars, lines)
 
     def put(self, alias: str, source: str, kind: str, kept: Kept, metadata: Mapping[str, Any]) -> Document:
-        """Make a document of a text that was kept, and make it active."""
+        """Make a document of a text that was kept, and make it active; a secret in its address is not kept."""
         document = Document(
             alias=alias,
-            source=source,
+            source=Redactor().text(source),
             kind=kind,
             chars=kept.chars,
             sha256=kept.sha256,
