@@ -338,7 +338,7 @@ def test_a_span_or_an_option_that_is_none_is_named_and_leaves_nothing_behind(fle
         run = finished(lm)
         with pytest.raises(fleet.UserError, match=r"has no span 's999'; run\.spans\(\) lists them"):
             run.branch("s999")
-        with pytest.raises(fleet.UserError, match="no such option"):
+        with pytest.raises(fleet.UserError, match="has no option"):
             run.branch("s1", colour="red")
         with pytest.raises(fleet.ModelError):
             run.branch("s1", lm="nobody/nothing")
