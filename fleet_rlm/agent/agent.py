@@ -12,7 +12,7 @@ from typing import Any
 
 import dspy
 
-from fleet_rlm.agent.approval import Approvals
+from fleet_rlm.agent.approval import EFFECTS, Approvals
 from fleet_rlm.agent.conversation import Earlier
 from fleet_rlm.agent.effects import calling
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError
@@ -29,7 +29,8 @@ OBSERVATION_CHARS = 20_000
 """Characters of a tool's result that the agent reads; the trace keeps all."""
 
 LASTING = frozenset({"memory_write"})
-"""Tools whose effect is on durable storage when they return: where a run goes on they are told and not used again."""
+"""Tools whose effect is on durable storage when they return: where a run goes on they are told and not used again, as
+the user's own are, whose effects nobody knows."""
 
 INSTRUCTIONS = """\
 Answer the user's question about their data. `context` only describes the variables; their values are in a sandbox and
@@ -138,7 +139,8 @@ class FleetAgent(dspy.ReAct):
         shown = json.dumps(arguments, ensure_ascii=False, default=repr)
         record = self.scope.log.recorded("tool", name)
         told = _told_before(name, record)  # what was done is done again for what it leaves behind, and told as before
-        if record is not None and told is not None and (name in LASTING or self.approvals.declined(record.node.id)):
+        is_once = name in LASTING or name not in EFFECTS
+        if record is not None and told is not None and (is_once or self.approvals.declined(record.node.id)):
             return told
         log, origin = self.scope.log, self._origin() if record is not None else None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, get_args
@@ -14,6 +14,7 @@ import dspy
 
 from fleet_rlm.agent.approval import Policy, checked
 from fleet_rlm.agent.context import described, named, small_text
+from fleet_rlm.agent.tools.own import own_tools
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Variable
@@ -49,6 +50,7 @@ class Request:
         concurrency: sub-queries in flight at once.
         sandbox: the backend's name.
         approve: which calls of tools wait for a person.
+        tools: the user's own, which the agent has beside ours.
         settings: the environment's settings.
         auto: the mode was left to us.
         tape: where the replies are recorded, or replayed from.
@@ -67,6 +69,7 @@ class Request:
     sandbox: str
     settings: Settings
     approve: Policy = "auto"
+    tools: tuple[dspy.Tool, ...] = ()
     auto: bool = False
     tape: Recording | Replay | None = None
 
@@ -94,6 +97,7 @@ def request(
     concurrency: int = QUERIES,
     sandbox: str | None = None,
     approve: Policy = "auto",
+    tools: Sequence[Callable[..., Any] | dspy.Tool] | None = None,
     record: str | Path | None = None,
     replay: str | Path | None = None,
 ) -> Request:
@@ -109,6 +113,11 @@ def request(
         near = difflib.get_close_matches(str(mode), get_args(Mode), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(f"mode must be one of {', '.join(map(repr, get_args(Mode)))}, not {mode!r}{hint}")
+    own = own_tools(tools)
+    if own and mode in ("rlm_only", "direct"):
+        raise UserError(
+            f"only the agent can use tools, and mode {mode!r} leaves it out; use mode 'auto' or 'tools_only'"
+        )
     settings = Settings.from_environ()
     sandbox = settings.sandbox if sandbox is None else sandbox
     check_name(sandbox)
@@ -130,7 +139,7 @@ def request(
             )
     values = named(context)
     direct_chars = _direct_chars(model.lm, settings)
-    text = small_text(values, direct_chars) if mode in ("auto", "direct") else None
+    text = small_text(values, direct_chars) if mode in ("auto", "direct") and not own else None
     if mode == "direct" and text is None:
         raise UserError(
             f"the data is no plain text or table that fits one prompt (about {direct_chars:,} characters); "
@@ -150,6 +159,7 @@ def request(
         sandbox=sandbox,
         settings=settings,
         approve=checked(approve),
+        tools=own,
         auto=mode == "auto",
         tape=tape,
     )

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from fleet_rlm.agent.kept import NAME as KEPT
 from fleet_rlm.agent.kept import restore
 from fleet_rlm.agent.request import COMMAND_LINE, Request, check_options, request
 from fleet_rlm.agent.runtime import new_run
+from fleet_rlm.agent.tools.own import again, handed, own_tools
 from fleet_rlm.agent.work import Ended, Opened, Work
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core import events as ev
@@ -59,6 +60,7 @@ class Changes:
     budget: int | Budget | None = None
     timeout: float | None = None
     approve: Policy | None = None
+    tools: Sequence[Callable[..., Any] | dspy.Tool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,7 @@ def resume(run: Run | str, *, around: Surroundings = Surroundings(), **changes: 
         budget: what the whole run may spend, with what it has spent already.
         timeout: seconds for the rest of the run; by default what was left.
         approve: which tools wait for a person from here on; what was decided before holds.
+        tools: the user's own, where this process does not have them from the run; one of a new name is one more.
 
     Returns:
         a `Run` of the same id, whose log goes on.
@@ -92,7 +95,7 @@ def resume(run: Run | str, *, around: Surroundings = Surroundings(), **changes: 
     """
     wanted, settings = _read(changes, "resume"), Settings.from_environ()
     known = run.events() if isinstance(run, Run) else ()
-    return _go_on(_directory(run, settings), settings, wanted, around, known=known)
+    return _go_on(_directory(run, settings), settings, _with_tools(run, wanted), around, known=known)
 
 
 def branch(
@@ -115,7 +118,7 @@ def branch(
         code: what a `code` span runs instead.
         reply: what an `llm` span is taken to have replied; the model is not asked. A plain text stands for the last
             of the fields that the reply had.
-        context, lm, sub_lm, timeout, approve: as `resume`.
+        context, lm, sub_lm, timeout, approve, tools: as `resume`.
         budget: what the new run may spend; its past is not counted.
 
     Returns:
@@ -133,7 +136,7 @@ def branch(
     past = [_renamed(event, run_id, origin, span, edit, directory) for event in prefix(origin.events(), span)]
     try:
         _write(past, directory, source)
-        return _go_on(directory, settings, wanted, around, edit)
+        return _go_on(directory, settings, _with_tools(run, wanted), around, edit)
     except OSError as error:
         shutil.rmtree(directory, ignore_errors=True)
         raise UserError(f"the branch cannot be written to {directory}: {error.strerror}") from error
@@ -149,6 +152,13 @@ def _read(changes: dict[str, Any], verb: str) -> Changes:
             changes[name] = changes.pop(typed)
     check_options(f"run.{verb}", changes, known)
     return Changes(**changes)
+
+
+def _with_tools(run: Run | str, wanted: Changes) -> Changes:
+    """What is wanted, with the tools that the run has from its process."""
+    given = own_tools(wanted.tools)
+    kept = [one for one in handed(run) if one.name not in {tool.name for tool in given}]
+    return replace(wanted, tools=(*kept, *given))
 
 
 def _directory(run: Run | str, settings: Settings) -> Path:
@@ -201,6 +211,7 @@ def _go_on(
                 given=asked.given,
                 budget=asked.budget.limits(),
                 approve=asked.approve,
+                tools=[str(one.name) for one in asked.tools],
             )
         )
     except BaseException:
@@ -261,6 +272,7 @@ def _asked(
         concurrency=start.concurrency or 16,
         sandbox=start.sandbox,
         approve=wanted.approve or latest.approve,  # type: ignore[arg-type]
+        tools=again(latest.tools, own_tools(wanted.tools)),
     )
     return replace(asked, mode=start.mode, text=asked.text if start.mode == "direct" else None)
 

@@ -76,6 +76,7 @@ def begin(
             concurrency=asked.concurrency,
             session=session,
             approve=asked.approve,
+            tools=[str(one.name) for one in asked.tools],
         )
     )
     if isinstance(asked.tape, Replay):
@@ -114,6 +115,8 @@ def run(task: str, **options: Any) -> Run:
             (fetch, clone), "ask" those that change the session's memory and buffers too. `run.asks` holds what is
             waited for, `run.approve()` decides; so it is an option of `start`, and refused here, where nobody has
             the run before its end.
+        tools: functions of your own, plain or async, or `dspy.Tool`s, that the agent may call beside ours. A model
+            reads name, docstring and type hints; what they do runs in this process with all its rights.
         record: a file to which the replies of the models are appended.
         replay: such a file, from which this question is answered again without calling a model.
 

@@ -16,6 +16,7 @@ from fleet_rlm.agent.conversation import HISTORY, MEMORY, Earlier, as_value
 from fleet_rlm.agent.kept import is_small, keep
 from fleet_rlm.agent.request import Request
 from fleet_rlm.agent.tools import agent_tools
+from fleet_rlm.agent.tools.own import hand
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFailed, RunStopped, UserError
 from fleet_rlm.core.events import LimitChange, Note, RunEnd, RunStatus, SandboxState, SpanEnd
@@ -95,6 +96,7 @@ class Work:
 
     def begin(self) -> Run:
         """Bind the work to its run and let it go on in the background."""
+        hand(self.run, self.asked.tools)
         self.run.attach(submit(self.supervise()), lambda: submit(self.cancel()), self.limit, self.scope.ledger.close)
         return self.run
 
@@ -276,6 +278,7 @@ async def _worked(
     if asked.approve != "auto" and asked.sandbox == "process":
         scope.log.emit(Note(level="warning", text=UNCONFINED))
     tools = agent_tools(scope, sandbox, list(told), may_delegate=asked.mode == "agent", workspace=workspace)
+    tools += asked.tools
     inputs = {"question": asked.task, "context": "\n\n".join(map(prompt_text, told.values())) or NO_DATA}
     if workspace is not None:
         inputs["memory"] = workspace.memory_text()

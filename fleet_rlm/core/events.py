@@ -95,6 +95,7 @@ class RunStart(Event, tag="run.start"):
     concurrency: int | None = None
     session: str | None = None
     approve: str = "auto"
+    tools: list[str] = []
 
 
 class RunEnd(Event, tag="run.end"):
@@ -118,6 +119,7 @@ class RunResume(Event, tag="run.resume"):
     given: list[str] = []
     budget: Limits = Limits()
     approve: str = "auto"
+    tools: list[str] = []
 
 
 class SpanStart(Event, tag="span.start"):

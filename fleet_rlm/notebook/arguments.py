@@ -128,6 +128,13 @@ class Arguments:
         help="which tools of the agent wait for your answer: auto (the default) none, edits those that fetch or clone, "
         "ask those that write to the session's memory and buffers too",
     )
+    tools: tuple[str, ...] = _option(
+        "--tools",
+        default=(),
+        value="F,G",
+        repeats=True,
+        help="functions of this notebook that the agent may call; they run in this kernel, --approve asks about them",
+    )
     record: str | None = _option("--record", value="FILE", help="append the models' replies to FILE")
     replay: str | None = _option(
         "--replay", value="FILE", help="answer from the replies in FILE; no model is called and no key is needed"

@@ -18,6 +18,7 @@ from fleet_rlm.notebook.answering import check_answerable
 from fleet_rlm.notebook.arguments import Arguments
 from fleet_rlm.notebook.context import gather, interpolate, texts_that_name_files
 from fleet_rlm.notebook.current import SESSIONS
+from fleet_rlm.notebook.functions import tools
 from fleet_rlm.notebook.interrupts import deferred
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import View, view_for
@@ -36,6 +37,7 @@ class Question:
     task: str
     context: dict[str, Any]
     options: Arguments
+    tools: tuple[Callable[..., Any], ...] = ()
 
     def for_engine(self) -> dict[str, Any]:
         """The keyword arguments of `start` and `plan`; an option not given is not passed."""
@@ -51,6 +53,7 @@ class Question:
             "concurrency": options.concurrency,
             "sandbox": options.sandbox,
             "approve": options.approve,
+            "tools": self.tools or None,
             "record": options.record,
             "replay": options.replay,
         }
@@ -69,7 +72,12 @@ def read(line: str, body: str, namespace: Namespace) -> Question | None:
         return None
     if not body.strip():
         raise UsageError("the question is missing: write it on the lines below %%fleet (%%fleet -h shows the options)")
-    question = Question(interpolate(body.strip(), namespace), gather(options.context, namespace), options)
+    question = Question(
+        interpolate(body.strip(), namespace),
+        gather(options.context, namespace),
+        options,
+        tuple(tools(options.tools, namespace)),
+    )
     for note in texts_that_name_files(question.context):
         print(note, file=sys.stderr)
     return question

@@ -16,6 +16,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.getipython import get_ipython
 
 from fleet_rlm.notebook import arguments
+from fleet_rlm.notebook.functions import functions
 from fleet_rlm.notebook.lookup import variables
 
 _LINE = re.compile(r"\s*(%%?)fleet\s+(.*)", re.DOTALL)
@@ -51,6 +52,8 @@ def _for_question(earlier: str, word: str, namespace: Mapping[str, Any]) -> Iter
     name, option = found
     if name == "context":
         return [*variables(namespace), *_paths(word)]
+    if name == "tools":
+        return functions(namespace)
     if name in ("model", "sub_model"):
         from fleet_rlm.lm.resolve import known_models
 

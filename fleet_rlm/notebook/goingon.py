@@ -16,6 +16,7 @@ from fleet_rlm.notebook.arguments import Option, options, split_words, unquoted,
 from fleet_rlm.notebook.asking import awaiting, blocking, follow
 from fleet_rlm.notebook.context import gather
 from fleet_rlm.notebook.current import SESSIONS
+from fleet_rlm.notebook.functions import tools
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.show import View, view_for
 from fleet_rlm.notebook.suggest import did_you_mean
@@ -23,7 +24,7 @@ from fleet_rlm.notebook.suggest import did_you_mean
 if TYPE_CHECKING:
     from fleet_rlm.core.run import Run
 
-SHARED = ("context", "output", "model", "sub_model", "budget", "usd", "timeout", "approve", "quiet", "detach")
+SHARED = ("context", "output", "model", "sub_model", "budget", "usd", "timeout", "approve", "tools", "quiet", "detach")
 """The options of `%%fleet` that both take."""
 
 EDITS = {
@@ -123,6 +124,8 @@ def _changes(given: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]
     changes = dict(given)
     if "context" in changes:
         changes["context"] = gather(changes["context"], namespace)
+    if "tools" in changes:
+        changes["tools"] = tools(changes["tools"], namespace)
     for name, keyword in (("model", "lm"), ("sub_model", "sub_lm")):
         if name in changes:
             changes[keyword] = changes.pop(name)

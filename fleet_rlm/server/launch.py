@@ -6,7 +6,10 @@ said how they sign in: a token that was made up here and printed is for the pers
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import os
+import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +41,7 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
 
     Raises:
         UserError: others could reach it, and nobody said how they sign in; our extension was not loaded; or JupyterLab
-            is missing.
+            is missing, or it is root's and that was not allowed.
         SystemExit: the deployment is unsafe, or the address cannot be had; the message says why.
     """
     chosen: dict[str, object] = {
@@ -60,9 +63,26 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
         raise UserError(refused)
     if HOUSE not in server.web_app.settings:
         raise UserError("the Jupyter server did not load the API; what it says above tells why")
+    if os.geteuid() == 0 and not server.allow_root:
+        raise UserError(
+            "this is root, and whoever signs in runs code as root; start it as another user, or allow it: "
+            f"fleet {kind} -- --allow-root"
+        )
     server.http_server.request_callback = Front(server.web_app)
     print(greeting(kind, server), flush=True)
+    heed(signal.SIGTERM, server)
     server.start()
+
+
+def heed(sent: signal.Signals, server: ServerApp) -> None:
+    """Stop in order when this signal is sent.
+
+    From the loop, not from Jupyter's signal handler: that one logs, and where it strikes while something else is being
+    logged, it fails ("reentrant call") and the signal is lost.
+    """
+    loop: Any = server.io_loop
+    with contextlib.suppress(NotImplementedError):  # Windows has no such signals; Jupyter's handler stays there
+        loop.asyncio_loop.add_signal_handler(sent, server.stop)
 
 
 def refusal(host: str, provider: Any) -> str | None:

@@ -95,3 +95,9 @@ def test_sessions(tab: Tab) -> None:
     assert tab("%fleet session use ") == ["incident"]
     assert tab("%%fleet --session inc") == ["incident"]
     assert "incident" not in tab("%fleet session use incident ")
+
+
+def test_functions_after_tools(tab: Tab, shell: InteractiveShell) -> None:
+    shell.user_ns.update(lookup_price=len, look=1, Looked=int)
+    assert tab("%%fleet --tools look") == ["lookup_price"]
+    assert tab("%%fleet --tools a,look") == ["lookup_price"]

@@ -130,3 +130,39 @@ def test_who_can_be_reached_by_others_must_say_how_they_sign_in(host: str) -> No
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_ones_own_machine_is_ones_own_business(host: str) -> None:
     assert refusal(host, MADE_UP) is None
+
+
+def test_a_signal_to_stop_is_heeded_by_the_loop_so_that_it_cannot_strike_while_something_is_logged(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    server = command(tmp_path, "serve", f"--port={port}", "--", "--allow-root")
+    assert server.stdout is not None
+    try:
+        assert "the API is at" in server.stdout.readline()
+        with Client(f"http://127.0.0.1:{port}/", token="none") as client:
+            assert client.health().ok  # the loop runs
+        server.terminate()
+        _, logged = server.communicate(timeout=20)
+    finally:
+        server.kill()
+    assert server.returncode == 0
+    assert "received signal" not in logged  # what Jupyter's own handler says
+
+
+@pytest.mark.parametrize("kind", ["serve", "lab"])
+def test_root_is_refused_before_anything_is_told_unless_it_was_allowed(tmp_path: Path, kind: str) -> None:
+    started = [sys.executable, "-c", AS_ROOT, kind, str(free_port())]
+    environ = {**os.environ, "HOME": str(tmp_path), "FLEET_HOME": str(tmp_path / "fleet"), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(started, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == ""
+    assert f"start it as another user, or allow it: fleet {kind} -- --allow-root" in ended.stderr
+
+
+AS_ROOT = """
+import os, sys
+os.geteuid = lambda: 0
+from fleet_rlm.server.launch import launch
+launch(sys.argv[1], host="127.0.0.1", port=int(sys.argv[2]))
+"""
+"""The same whoever runs the tests."""
