@@ -21,10 +21,11 @@ import dspy
 import msgspec
 
 from fleet_rlm.agent.approval import Policy
+from fleet_rlm.agent.documents.turn import NAME as DOCUMENTS
 from fleet_rlm.agent.kept import NAME as KEPT
 from fleet_rlm.agent.kept import restore
 from fleet_rlm.agent.request import COMMAND_LINE, Request, check_options, request
-from fleet_rlm.agent.runtime import new_run
+from fleet_rlm.agent.runtime import in_session, new_run
 from fleet_rlm.agent.tools.own import again, handed, own_tools
 from fleet_rlm.agent.work import Ended, Opened, Work
 from fleet_rlm.agent.workspace import Workspace
@@ -199,7 +200,8 @@ def _go_on(
                 f"run {log.run} is a turn of session {tree.start.session}; go on with it there: "
                 f"fleet_rlm.Session(...).resume({log.run!r}), or %fleet resume"
             )
-        asked = _asked(tree, wanted, settings, directory, around.workspace, is_branch=edit is not None)
+        workspace, documents = (None, None) if around.workspace is None else around.workspace.of_turn(directory)
+        asked = _asked(tree, wanted, settings, directory, workspace, is_branch=edit is not None)
         log.redact(Redactor({*asked.lm.secrets, *asked.sub_lm.secrets}))
         reopened = journal.reopen()
         _close_others(log, journal, is_branch=edit is not None)
@@ -220,7 +222,8 @@ def _go_on(
     work = Work(
         asked,
         Run(log),
-        workspace=around.workspace,
+        workspace=workspace,
+        documents=documents,
         opened=around.sandbox,
         ended=around.ended,
         is_kept=wanted.context is None,
@@ -274,6 +277,7 @@ def _asked(
         approve=wanted.approve or latest.approve,  # type: ignore[arg-type]
         tools=again(latest.tools, own_tools(wanted.tools)),
     )
+    asked = asked if workspace is None else in_session(asked, workspace)
     return replace(asked, mode=start.mode, text=asked.text if start.mode == "direct" else None)
 
 
@@ -380,8 +384,9 @@ def _write(events: list[Event], directory: Path, source: Path) -> None:
     for kept in (Path(event.path) for event in events if isinstance(event, Artifact)):
         with contextlib.suppress(FileNotFoundError):  # gone from there as well; what needs it is done again
             _link(source / "artifacts" / kept.name, artifacts / kept.name)
-    if (source / KEPT).is_file():
-        shutil.copy2(source / KEPT, directory / KEPT)
+    for name in (KEPT, DOCUMENTS):
+        if (source / name).is_file():
+            shutil.copy2(source / name, directory / name)
 
 
 def _link(source: Path, target: Path) -> None:

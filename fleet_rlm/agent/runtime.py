@@ -57,7 +57,9 @@ def begin(
         session: the session's id, for the log.
         ended: is awaited when the outcome is known; the run is over when it is.
     """
+    documents = None
     if workspace is not None:
+        workspace, documents = workspace.of_turn()
         asked = in_session(asked, workspace)
     log, fault = _open_log(asked)
     run = Run(log)
@@ -83,7 +85,7 @@ def begin(
         log.emit(Note(level="info", text=f"replies are replayed from {asked.tape.path}; no model is called"))
     if fault is not None:
         log.emit(Note(level="warning", text=fault))
-    return Work(asked, run, workspace=workspace, opened=sandbox, ended=ended).begin()
+    return Work(asked, run, workspace=workspace, documents=documents, opened=sandbox, ended=ended).begin()
 
 
 def in_session(asked: Request, workspace: Workspace) -> Request:

@@ -13,6 +13,7 @@ import msgspec
 from fleet_rlm.agent.agent import FleetAgent
 from fleet_rlm.agent.approval import Approvals
 from fleet_rlm.agent.conversation import HISTORY, MEMORY, Earlier, as_value
+from fleet_rlm.agent.documents.turn import TurnDocuments
 from fleet_rlm.agent.kept import is_small, keep
 from fleet_rlm.agent.request import Request
 from fleet_rlm.agent.tools import agent_tools
@@ -22,6 +23,7 @@ from fleet_rlm.core.errors import BudgetExhausted, FleetError, ModelError, RunFa
 from fleet_rlm.core.events import LimitChange, Note, RunEnd, RunStatus, SandboxState, SpanEnd
 from fleet_rlm.core.loop import submit
 from fleet_rlm.core.run import Run
+from fleet_rlm.core.settings import Settings
 from fleet_rlm.lm.call import call
 from fleet_rlm.lm.metered import calling_as
 from fleet_rlm.rlm.children import answer_in
@@ -51,6 +53,7 @@ class Work:
 
     Args:
         workspace: what a session lets its agent work with.
+        documents: those of the workspace.
         opened: opens the sandbox; by default one of the run's own.
         ended: is awaited when the outcome is known.
         is_kept: the data is kept already, from when the run began.
@@ -62,6 +65,7 @@ class Work:
         run: Run,
         *,
         workspace: Workspace | None = None,
+        documents: TurnDocuments | None = None,
         opened: Opened | None = None,
         ended: Ended | None = None,
         is_kept: bool = False,
@@ -69,6 +73,7 @@ class Work:
         self.asked = asked
         self.run = run
         self.workspace = workspace
+        self.documents = documents
         self.opened = opened or _opened
         self.ended = ended
         self.is_kept = is_kept
@@ -82,12 +87,11 @@ class Work:
             unknown_window=asked.settings.window,
             ask=call if asked.tape is None else asked.tape.call,
         )
-        documents = workspace.documents if workspace is not None else ()
         self.approvals = Approvals(
             run.log,
             asked.approve,
             pause=self.paused,
-            is_loaded=lambda address: any(one.source == address for one in documents),
+            is_loaded=lambda address: any(one.source == address for one in documents or ()),
         )
         self.deadline: asyncio.Timeout | None = None
         self.task: asyncio.Task[Any] | None = None
@@ -134,22 +138,36 @@ class Work:
 
     async def keep(self) -> None:
         """Keep the data, so that the run can be resumed: small data before anything is asked, large data meanwhile."""
-        log, asked = self.run.log, self.asked
-        if log.directory is None or self.is_kept:
+        log, asked, documents = self.run.log, self.asked, self.documents
+        if log.directory is None:
             return
-        keeping = asyncio.to_thread(_keep, self.run, asked)
-        if is_small(asked.values):
+        if documents is not None:
+            self.keep_documents()
+        if self.is_kept:
+            return
+        own = {name: one for name, one in asked.values.items() if documents is None or not documents.gives(name, one)}
+        keeping = asyncio.to_thread(_keep, self.run, asked.settings, own)
+        if is_small(own):
             await keeping
         else:
             self.keeping = asyncio.create_task(keeping)
+
+    def keep_documents(self) -> None:
+        """Keep which documents the turn has begun with, and which it has left in the session."""
+        if self.documents is not None and self.run.log.directory is not None:
+            with _told_if_not_kept(self.run):
+                self.documents.record(self.run.log.directory)
 
     async def end(self, end: RunEnd) -> None:
         """Write the last event, whatever becomes of whoever wants to know first."""
         self.ending = True
         log = self.run.log
         try:
+            for text in self.documents.merge() if self.documents is not None else ():
+                log.emit(Note(level="warning", text=text))
             if self.ended is not None:
                 await self.ended(self.run, end)
+            self.keep_documents()
         finally:
             if log.journal is not None:  # what was gone on with and never reached again
                 for span in [span for span in self.run.tree.spans.values() if span.end is None]:
@@ -203,10 +221,16 @@ class Work:
             self.deadline.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
 
-def _keep(run: Run, asked: Request) -> None:
-    try:
+def _keep(run: Run, settings: Settings, values: dict[str, Any]) -> None:
+    with _told_if_not_kept(run):
         if run.log.directory is not None:
-            keep(asked.values, run.log.directory, asked.settings.home, asked.settings.keep_mb)
+            keep(values, run.log.directory, settings.home, settings.keep_mb)
+
+
+@contextmanager
+def _told_if_not_kept(run: Run) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         text = f"the data is not kept, so resuming this run will ask for it again ({error.strerror})"
         run.log.emit(Note(level="warning", text=text))

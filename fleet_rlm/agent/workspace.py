@@ -6,12 +6,14 @@ its agent has only the tools over the run's own data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.documents import Document, Documents
 from fleet_rlm.agent.documents.fetch import Fetcher
+from fleet_rlm.agent.documents.turn import TurnDocuments
 from fleet_rlm.agent.effects import Effects
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.roots import Roots
@@ -70,6 +72,15 @@ class Workspace:
     roots: Roots | None = field(default_factory=lambda: Roots(*Settings.from_environ().roots))
     fetcher: Fetcher = field(default_factory=lambda: Fetcher(allow=Settings.from_environ().fetch_allow))
     history: list[Exchange] = field(default_factory=list)
+
+    def of_turn(self, run: Path | None = None) -> tuple[Workspace, TurnDocuments]:
+        """The workspace as one turn sees it, and its documents, which come back into these when it ends.
+
+        Args:
+            run: the directory of the run, if that goes on.
+        """
+        documents = TurnDocuments(self.documents, run)
+        return replace(self, documents=documents), documents
 
     def values(self) -> dict[str, Any]:
         """The documents as values for a sandbox, by alias; without those whose text is gone."""
