@@ -35,7 +35,10 @@ class Spent(ServiceError):
 
 @dataclass(eq=False)
 class Grant:
-    """The account of one kernel. `calls` and `tokens` are what is left, None is no limit; `open` calls are reserved."""
+    """The account of one kernel. `calls` and `tokens` are what is left, None is no limit.
+
+    Calls that are `open` are reserved, and with each the tokens of its prompt, `reading` in all.
+    """
 
     kernel_id: str
     owner: Owner
@@ -43,23 +46,26 @@ class Grant:
     calls: int | None
     tokens: int | None
     open: int = 0
+    reading: int = 0
 
-    def reserve(self) -> None:
-        """Take one call out, before it is made.
+    def reserve(self, prompt: int = 0) -> None:
+        """Take one call out, with about so many tokens in its prompt, before it is made.
 
         Raises:
             Spent: there is none left.
         """
         if self.calls is not None and self.calls - self.open <= 0:
             raise Spent("the run has made all the model calls it may; give it a larger budget")
-        if self.tokens is not None and self.tokens <= 0:
+        if self.tokens is not None and self.tokens <= self.reading:
             raise Spent("the run has used all the tokens it may; ask an administrator for a larger limit")
         self.open += 1
+        self.reading += prompt
 
-    def settle(self, answered: bool, tokens: int) -> None:
+    def settle(self, carried_out: bool, tokens: int, prompt: int = 0) -> None:
         """Book what became of a call; one that the provider did not carry out costs nothing."""
         self.open -= 1
-        if answered and self.calls is not None:
+        self.reading -= prompt
+        if carried_out and self.calls is not None:
             self.calls -= 1
         if self.tokens is not None:
             self.tokens -= tokens

@@ -12,7 +12,7 @@ from typing import Any
 from jupyter_server import CallContext
 from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
+from tornado.web import Finish, HTTPError
 
 from fleet_rlm.server.base import Handler
 from fleet_rlm.server.services.lm.grants import BadToken, Grant
@@ -24,6 +24,7 @@ class KernelHandler(Handler):
 
     _track_activity = False
     _task: asyncio.Task[Any] | None = None
+    is_gone = False
 
     async def admit(self, **_: Any) -> None:
         """Ask for a kernel's token, and nobody who it is: to the identity provider it is a stranger's."""
@@ -56,6 +57,7 @@ class KernelHandler(Handler):
 
     def on_connection_close(self) -> None:
         """A kernel that hangs up wants no answer any more, and the provider need not finish it."""
+        self.is_gone = True
         if self._task is not None:
             self._task.cancel()
         super().on_connection_close()
@@ -85,6 +87,14 @@ class ChatCompletions(KernelHandler):
         self._task = asyncio.current_task()
         grant = self.grant
         self.house.rates.take(grant.owner, "lm")
+        try:
+            await self._pass_on(grant)
+        except asyncio.CancelledError:
+            if self.is_gone:  # tornado would answer nobody, and log that it cannot
+                raise Finish from None
+            raise
+
+    async def _pass_on(self, grant: Grant) -> None:
         async with self.house.gateway.chat(grant, self.request.body) as passed:
             self.set_status(passed.status)
             self.set_header("Content-Type", passed.content_type)

@@ -6,6 +6,7 @@ tokens are looked at, and nothing of either is logged.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Mapping
@@ -31,6 +32,14 @@ BODY_BYTES = 32 << 20
 TIMEOUT = httpx.Timeout(600.0, connect=10.0)
 CONNECTIONS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
 ANSWER_TOKENS = 1_000
+
+ELSEWHERE = frozenset(
+    {
+        *("models", "route", "provider", "fallbacks", "context_window_fallbacks", "model_list"),
+        *("api_base", "base_url", "api_key", "api_version", "api_type", "custom_llm_provider"),
+    }
+)
+"""Fields by which routers, such as OpenRouter's and LiteLLM's, are told of other models, addresses and keys."""
 
 
 class NoSuchModel(ServiceError):
@@ -98,29 +107,32 @@ class Gateway:
         """
         body = _body(raw)
         upstream = self._upstream(body)
-        grant.reserve()
-        meter = Meter()
         expected = _expected(raw, body)
+        grant.reserve(expected.read)
+        meter = Meter()
         price = chat_models()[upstream.listed].price if upstream.listed in chat_models() else None
-        answered, outcome, reserved = False, "refused", None
+        is_carried_out, outcome, reserved = False, "refused", None
         try:
             reserved = await self._reserved(grant.owner, expected, price)
             outcome = "failed"
             async with self._sent(upstream, body) as response:
-                answered = response.is_success
-                outcome = "answered" if answered else outcome
+                is_carried_out = response.is_success
+                outcome = "answered" if is_carried_out else outcome
                 yield Passed(
                     response.status_code,
                     response.headers.get("Content-Type", "application/json"),
                     meter.reading(response),
                     response.headers.get("Retry-After"),
                 )
+        except asyncio.CancelledError:  # the provider has the question, and whoever hung up pays for it
+            is_carried_out = is_carried_out or outcome == "failed"
+            raise
         finally:
-            grant.settle(answered, meter.used.tokens)
+            used = meter.at_least(expected) if is_carried_out else meter.used
+            grant.settle(is_carried_out, used.tokens, expected.read)
             metrics.LM_CALLS.labels(outcome).inc()
             metrics.LM_TOKENS.inc(meter.used.tokens)
-            if reserved is not None:  # what a provider does not tell is taken to be what was expected
-                used = meter.used if meter.used.tokens or not answered else expected
+            if reserved is not None:
                 reserved.settle(**_charged(used, price))
 
     async def listed(self, upstream: Upstream) -> int:
@@ -192,4 +204,6 @@ def _body(raw: bytes) -> dict[str, Any]:
         raise Refused("the body must be a chat completion request: a JSON object with model and messages")
     if body.get("n") not in (None, 1):
         raise Refused("ask for one completion at a time (n=1): each is a call of the budget")
+    if elsewhere := sorted(ELSEWHERE & body.keys()):
+        raise Refused(f"leave out {', '.join(elsewhere)}: which model answers, and where, this server says")
     return body

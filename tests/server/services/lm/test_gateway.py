@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import httpx
 import openai
 import pytest
@@ -111,6 +113,35 @@ def test_a_kernel_that_hangs_up_ends_the_call(server: Serving, model: Model, fre
         fresh.with_options(timeout=0.5).chat.completions.create(**asked)
     model.server.wait_idle()
     assert [one.outcome for one in model.server.requests if "hanging up" in one.text] == ["cancelled"]
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_whoever_hangs_up_pays_all_the_same_and_is_no_error(
+    server: Serving, fresh: openai.OpenAI, token: str, is_streamed: bool
+) -> None:
+    asked = {**ASK, "stream": is_streamed}
+    if not is_streamed:
+        asked["messages"] = [{"role": "user", "content": "hanging up"}]
+    for _ in range(4):  # the run itself made one of its five
+        bearer = {"Authorization": f"Bearer {token}"}
+        with (
+            contextlib.suppress(httpx.ReadTimeout),
+            httpx.Client(base_url=server.base, headers=bearer, timeout=0.5, trust_env=False) as one,
+            one.stream("POST", "lm/chat/completions", json=asked) as answer,
+        ):
+            next(answer.iter_bytes())
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        fresh.chat.completions.create(**ASK)
+    assert refused.value.code == "budget_exhausted"
+    assert "Cannot send error response" not in server.log()
+
+
+@pytest.mark.parametrize("field", ["models", "fallbacks", "provider", "api_base", "api_key"])
+def test_no_field_of_a_router_chooses_another_model_or_place(fresh: openai.OpenAI, model: Model, field: str) -> None:
+    before = model.server.calls
+    with pytest.raises(openai.BadRequestError, match=field):
+        fresh.chat.completions.create(**ASK, extra_body={field: ["another"]})
+    assert model.server.calls == before
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"model": "twin"}', b'{"model": "twin", "messages": [], "n": 2}'])

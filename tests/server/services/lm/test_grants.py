@@ -58,6 +58,19 @@ def test_tokens_end_it_too() -> None:
         grant.reserve()
 
 
+def test_prompts_under_way_count_before_they_are_answered() -> None:
+    grants = Grants(None, 10)
+    grant = grants.find(grants.issue("k", ADA))
+    grants.allow("k", None)
+    grant.reserve(9)
+    grant.reserve(9)
+    with pytest.raises(Spent):
+        grant.reserve(9)
+    grant.settle(False, 0, 9)
+    grant.settle(True, 9, 9)
+    grant.reserve(9)
+
+
 def test_a_token_lasts_as_long_as_it_is_used_and_ends_with_its_kernel() -> None:
     clock = Clock()
     grants = Grants(None, None, clock)
