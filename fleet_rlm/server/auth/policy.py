@@ -19,6 +19,16 @@ from fleet_rlm.server.auth.deployment import Deployment
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
+OVERRIDES = frozenset(
+    {
+        *("disable_check_xsrf", "xsrf_cookies", "allow_unauthenticated_access", "allow_remote_access"),
+        *("identity_provider", "authorizer", "cookie_secret"),
+    }
+)
+"""Of tornado's settings: those that the server fills from its own, and an administrator's word would replace unseen."""
+
+COOKIE_SECRET_BYTES = 32
+
 STRANGERS = ("https://stranger.example", "http://other.invalid:8080")
 
 
@@ -81,6 +91,12 @@ def _signing_in(app: ServerApp, deployment: Deployment, given: Mapping[str, str]
         yield Unsafe("JUPYTERHUB_ALLOW_TOKEN_IN_URL", "URLs are logged by proxies and browsers", "unset it")
     if given.get("JUPYTER_TOKEN"):
         yield Unsafe("JUPYTER_TOKEN", "kernels inherit it, and with them generated code", "unset it")
+    if len(app.cookie_secret) < COOKIE_SECRET_BYTES:
+        yield Unsafe(
+            "ServerApp.cookie_secret",
+            "who guesses it signs cookies of their own",
+            f"remove it, or have at least {COOKIE_SECRET_BYTES} random bytes",
+        )
     if deployment.debug_identities:
         yield Unsafe("ALLOW_DEBUG_AUTH", "callers could say who they are", "unset it")
     if app.allow_unauthenticated_access:
@@ -105,6 +121,13 @@ def _pages(app: ServerApp) -> Iterator[Unsafe]:
         yield Unsafe("ServerApp.allow_origin_pat", "it matches any origin", named)
     if app.disable_check_xsrf:
         yield Unsafe("ServerApp.disable_check_xsrf", "any page could act for whoever looks at it", "set it to False")
+    behind = sorted(OVERRIDES & app.tornado_settings.keys())
+    if "Access-Control-Allow-Origin" in app.tornado_settings.get("headers", {}):
+        behind.append("headers['Access-Control-Allow-Origin']")
+    for name in behind:
+        yield Unsafe(
+            f"ServerApp.tornado_settings: {name}", "it goes before the setting that is checked here", "remove it"
+        )
 
 
 def _surroundings(deployment: Deployment) -> Iterator[Unsafe]:

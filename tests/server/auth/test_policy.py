@@ -63,6 +63,16 @@ def test_a_safe_entra_server_has_nothing_unsafe(server: Any) -> None:
         ("ServerApp.allow_origin_pat", {}, {"allow_origin_pat": "https?://.*"}),
         ("ServerApp.disable_check_xsrf", {}, {"disable_check_xsrf": True}),
         ("ServerApp.allow_unauthenticated_access", {}, {"allow_unauthenticated_access": True}),
+        *(
+            (f"ServerApp.tornado_settings: {name}", {}, {"tornado_settings": {name: value}})
+            for name, value in (("disable_check_xsrf", True), ("allow_unauthenticated_access", True))
+        ),
+        (
+            "ServerApp.tornado_settings: headers['Access-Control-Allow-Origin']",
+            {},
+            {"tornado_settings": {"headers": {"Access-Control-Allow-Origin": "*"}}},
+        ),
+        ("ServerApp.cookie_secret", {}, {"cookie_secret": b"short"}),
         ("ServerApp.authorizer_class", {}, {"authorizer_class": AllowAllAuthorizer}),
         ("ALLOW_DEBUG_AUTH", {"ALLOW_DEBUG_AUTH": "true"}, {}),
         ("PUBLIC_URL", {"PUBLIC_URL": "http://fleet.example.org"}, {}),
