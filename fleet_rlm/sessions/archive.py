@@ -199,14 +199,14 @@ def _take_in(
             "delete that one"
         )
     fresh = shelf.new(wanted)
-    place, volume = shelf.place(fresh), shelf.volume(fresh.volume)
+    documents, volume = shelf.documents(fresh), shelf.volume(fresh.volume)
     try:
         blobs = {part.filename[6:]: b"".join(_pieces(file, part.filename)) for part in parts if _is(part, "blobs")}
         for digest, data in blobs.items():
             _check_hash(digest, hashlib.sha256(data).hexdigest(), path)
         for part in parts:
             if _is(part, "documents"):
-                _unpack(file, part.filename, place / part.filename, path, part.filename[10:])
+                _unpack(file, part.filename, documents / part.filename[10:], path, part.filename[10:])
             elif _is(part, "volume"):
                 with tempfile.TemporaryDirectory() as scratch:
                     copy = Path(scratch) / "part"
@@ -216,7 +216,7 @@ def _take_in(
             state = State.unpacked(
                 {**told, "id": fresh.id, "name": wanted, "volume": fresh.volume, "origin": before},
                 lambda digest: blobs[digest],
-                place / "documents",
+                documents,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArchiveError(f"the state in {path} is damaged or incomplete ({error!r})") from error

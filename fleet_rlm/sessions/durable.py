@@ -87,7 +87,7 @@ class Durable:
         loaded = self._revisions.load()
         self.notices += loaded.faults
         self._saved = loaded.revision.state
-        state = State.unpacked(self._saved, self._revisions.blob, self._shelf.place(entry) / "documents")
+        state = State.unpacked(self._saved, self._revisions.blob, self._shelf.documents(entry))
         if state.pending is not None:
             question, run, effects = state.pending["question"], state.pending["run"], state.pending["effects"]
             state.turns.put(Turn.ended(question, None, "failed", run, "it was cut off with its kernel", effects))
@@ -98,7 +98,7 @@ class Durable:
     def _made(self, state: State) -> State:
         try:
             self._revisions = self._shelf.revisions(state)
-            state.documents = Documents(self._shelf.place(state) / "documents")
+            state.documents = Documents(self._shelf.documents(state))
         except OSError as fault:
             self._in_memory(fault)
         return state

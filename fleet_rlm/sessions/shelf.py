@@ -26,8 +26,7 @@ from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.settings import Settings
 from fleet_rlm.sessions.errors import ManifestError, ManifestMissing, SessionExists, SessionNotFound
 from fleet_rlm.sessions.lease import Lease
-from fleet_rlm.sessions.manifest import Revisions, Signer, storage_at
-from fleet_rlm.sessions.manifest.storage import LocalStorage
+from fleet_rlm.sessions.manifest import Revisions, Signer
 from fleet_rlm.sessions.state import State, blobs_of
 from fleet_rlm.sessions.volumes import LocalVolume, Quota
 
@@ -108,9 +107,9 @@ class Shelf:
             raise UserError(f"{name!r} cannot be the name of a volume; use letters, digits, '.', '_' and '-'")
         return LocalVolume(name, self.home / "volumes" / name, quota)
 
-    def place(self, entry: Entry | State) -> Path:
-        """The directory of a session's manifests."""
-        return self.volume(entry.volume).meta / "sessions" / entry.id
+    def documents(self, entry: Entry | State) -> Path:
+        """The directory of the texts of a session's documents, which sandboxes map and therefore is a local one."""
+        return self._own(entry) / "documents"
 
     def revisions(self, entry: Entry | State, *, writable: bool = True) -> Revisions:
         """A session's manifests.
@@ -118,8 +117,7 @@ class Shelf:
         Raises:
             OSError: there is no key of this home and none can be made, or the place cannot be written.
         """
-        place = self.place(entry)
-        storage = storage_at(place) if writable else LocalStorage(place)
+        storage = self.volume(entry.volume).meta(entry.id, writable=writable)
         return Revisions(storage, Signer.of_home(self.home), entry.id, blobs_of)
 
     def lease(self, entry: Entry | State) -> Lease:
@@ -144,7 +142,7 @@ class Shelf:
         Raises:
             OSError: something cannot be removed.
         """
-        own = self.volume(entry.volume).directory if entry.volume == entry.id else self.place(entry)
+        own = self.volume(entry.volume).directory if entry.volume == entry.id else self._own(entry)
         if own.exists():
             shutil.rmtree(own)
         for run in runs:
@@ -152,6 +150,9 @@ class Shelf:
                 shutil.rmtree(of_run, ignore_errors=True)
         for path in (self.home / "sessions").glob(f"{entry.id}.*"):
             path.unlink(missing_ok=True)
+
+    def _own(self, entry: Entry | State) -> Path:
+        return self.volume(entry.volume).meta(entry.id, writable=False).directory
 
     def _entry(self, identity: str) -> Entry | None:
         with contextlib.suppress(OSError, ValueError, TypeError):

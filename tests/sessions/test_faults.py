@@ -34,7 +34,7 @@ def asked(name: str = "incident", turns: int = 3) -> None:
 
 def manifests(name: str = "incident") -> list[Path]:
     shelf = Shelf()
-    return sorted(shelf.place(shelf.find(name)).glob("manifest-*.json"))
+    return sorted(shelf.documents(shelf.find(name)).parent.glob("manifest-*.json"))
 
 
 def test_a_cut_manifest_costs_one_save_and_is_told(fleet_home: Path) -> None:

@@ -118,6 +118,9 @@ class Documents:
                     digest.update(data)
                     chars, lines = chars + len(piece), lines + piece.count("\n")
                     file.write(data)
+                if self._temporary is None:  # a state will name it: it is on the disk before that
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(partial, self.directory / digest.hexdigest())
         except BaseException:
             os.unlink(partial)

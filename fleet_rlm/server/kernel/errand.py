@@ -25,7 +25,7 @@ def export(session: str, format: str, to: str) -> dict[str, Any]:
         raise UserError(f"nothing of session {session} was saved here")
     revisions = shelf.revisions(entry, writable=False)
     saved = revisions.load().revision.state
-    state = State.unpacked(saved, revisions.blob, shelf.place(entry) / "documents")
+    state = State.unpacked(saved, revisions.blob, shelf.documents(entry))
     if format == "zip":
         exported(state, shelf.volume(entry.volume), shelf, Path(to))
     else:

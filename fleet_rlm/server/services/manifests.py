@@ -29,12 +29,13 @@ async def state_of(home: Path, session: str) -> dict[str, Any]:
 
 def _state(home: Path, session: str) -> dict[str, Any]:
     from fleet_rlm.sessions.errors import ManifestError, ManifestMissing
-    from fleet_rlm.sessions.manifest import LocalStorage, Revisions, Signer
+    from fleet_rlm.sessions.manifest import Revisions, Signer
+    from fleet_rlm.sessions.volumes import LocalVolume
 
     volume = _volume(home, session)
     if volume is None:
         raise NotFound("saved state of a session", session)
-    place = LocalStorage(home / "volumes" / volume / "meta" / "sessions" / session)
+    place = LocalVolume(volume, home / "volumes" / volume).meta(session, writable=False)
     try:
         return Revisions(place, Signer.of_home(home), session, lambda _: ()).load().revision.state
     except ManifestMissing:

@@ -82,7 +82,7 @@ class Revisions:
         numbers = self._numbers()
         if not numbers:
             raise ManifestMissing(
-                f"the saved state of session {self._session} is not in {self._storage.directory}; put it back from a "
+                f"the saved state of session {self._session} is not in {self._storage}; put it back from a "
                 "backup, import an export, or delete the session"
             )
         faults: list[ManifestError] = []
@@ -112,7 +112,7 @@ class Revisions:
             return self._save(state, blobs or {})
         except OSError as error:
             raise NotSaved(
-                f"session {self._session} cannot be saved in {self._storage.directory} ({error.strerror or error}); "
+                f"session {self._session} cannot be saved in {self._storage} ({error.strerror or error}); "
                 "its state is in memory and is saved with the next turn, or export it elsewhere"
             ) from error
 
@@ -156,12 +156,11 @@ class Revisions:
             if not isinstance(fault.__cause__, FileNotFoundError):
                 raise
             raise ManifestUnreadable(
-                f"a part of session {self._session} is gone: {name} is not in {self._storage.directory}; {way_out}"
+                f"a part of session {self._session} is gone: {name} is not in {self._storage}; {way_out}"
             ) from fault
         if hashlib.sha256(data).hexdigest() != digest:
             raise ManifestTampered(
-                f"a part of session {self._session} was changed by somebody else: {name} in "
-                f"{self._storage.directory}; {way_out}"
+                f"a part of session {self._session} was changed by somebody else: {name} in {self._storage}; {way_out}"
             )
         return data
 
@@ -179,7 +178,7 @@ class Revisions:
             found = [match for name in self._storage.names() if (match := _NAME.fullmatch(name))]
         except OSError as error:
             raise ManifestUnreadable(
-                f"{self._storage.directory} cannot be read now ({error.strerror}); nothing was changed, try again"
+                f"{self._storage} cannot be read now ({error.strerror}); nothing was changed, try again"
             ) from error
         return sorted(int(match[1]) for match in found)
 

@@ -1,7 +1,8 @@
 """Where manifests lie: whole files that are created once, read, listed and deleted, and nothing else.
 
 That is what every kind of durable storage can do. A file system gives it by linking a finished file to its name; an
-object store mounted as a directory knows no links, renames or appends, but creates a name exclusively.
+object store mounted as a directory knows no links, renames or appends, but creates a name exclusively. A volume says
+which one its sessions have (`Volume.meta`).
 """
 
 from __future__ import annotations
@@ -14,29 +15,19 @@ from pathlib import Path
 
 
 class Storage(ABC):
-    """Files in one directory, by name; made when the first is created.
+    """Files by name; `str()` of it tells a user where they lie."""
 
-    Args:
-        directory: where they lie.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
+    @abstractmethod
     def names(self) -> list[str]:
-        """The files, sorted. Raises OSError where the directory cannot be read; none are in one that does not exist."""
-        try:
-            return sorted(entry.name for entry in os.scandir(self.directory) if not entry.name.startswith("."))
-        except FileNotFoundError:
-            return []
+        """The files, sorted; none where none was ever created. Raises OSError where they cannot be listed now."""
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
-        """A whole file. Raises OSError."""
-        return (self.directory / name).read_bytes()
+        """A whole file. Raises OSError, FileNotFoundError if there is none."""
 
+    @abstractmethod
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is no fault. Raises OSError."""
-        (self.directory / name).unlink(missing_ok=True)
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> None:
@@ -48,7 +39,33 @@ class Storage(ABC):
         """
 
 
-class LocalStorage(Storage):
+class DirectoryStorage(Storage):
+    """In one directory, which is made when the first file is created.
+
+    Args:
+        directory: where they lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def names(self) -> list[str]:
+        try:
+            return sorted(entry.name for entry in os.scandir(self.directory) if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str) -> bytes:
+        return (self.directory / name).read_bytes()
+
+    def delete(self, name: str) -> None:
+        (self.directory / name).unlink(missing_ok=True)
+
+
+class LocalStorage(DirectoryStorage):
     """On a file system with hard links: nobody ever sees half a file, whenever the machine stops."""
 
     def create(self, name: str, data: bytes) -> None:
@@ -69,7 +86,7 @@ class LocalStorage(Storage):
             os.close(folder)
 
 
-class ObjectStorage(Storage):
+class ObjectStorage(DirectoryStorage):
     """In a directory like that of a mounted object store: names are created exclusively, nothing is renamed."""
 
     def create(self, name: str, data: bytes) -> None:
@@ -87,7 +104,7 @@ class ObjectStorage(Storage):
             raise
 
 
-def storage_at(directory: Path) -> Storage:
+def storage_at(directory: Path) -> DirectoryStorage:
     """The storage for a directory, found by trying what it can do.
 
     Raises:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fleet_rlm.core import inside
+from fleet_rlm.sessions.manifest.storage import DirectoryStorage, LocalStorage, storage_at
 from fleet_rlm.sessions.volumes.volume import (
     DEPTH,
     PREVIEW_BYTES,
@@ -47,10 +48,9 @@ class LocalVolume(Volume):
         super().__init__(name, quota)
         self.directory = directory
 
-    @property
-    def meta(self) -> Path:
-        """Where the sessions that live here keep their manifests; not for code, tools or verbs."""
-        return self.directory / "meta"
+    def meta(self, session: str, *, writable: bool = True) -> DirectoryStorage:
+        place = self.directory / "meta" / "sessions" / session
+        return storage_at(place) if writable else LocalStorage(place)
 
     async def atree(self, folder: str = "") -> list[Entry]:
         return await asyncio.to_thread(self._tree, folder)

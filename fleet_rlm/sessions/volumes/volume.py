@@ -16,6 +16,7 @@ from pathlib import Path
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.loop import run_sync
 from fleet_rlm.sessions.errors import SessionError
+from fleet_rlm.sessions.manifest import Storage
 
 ROOTS = ("memory", "artifacts", "buffers")
 """Folders of a volume that have verbs; `meta` has none."""
@@ -71,6 +72,17 @@ class Volume(ABC):
     def __init__(self, name: str, quota: Quota | None = None) -> None:
         self.name = name
         self.quota = quota or Quota()
+
+    @abstractmethod
+    def meta(self, session: str, *, writable: bool = True) -> Storage:
+        """Where the manifests of a session that lives here lie: no verb, tool or code in a sandbox reaches it.
+
+        Args:
+            writable: False looks only, and makes nothing.
+
+        Raises:
+            OSError: it is to be written and cannot be.
+        """
 
     @abstractmethod
     async def atree(self, folder: str = "") -> list[Entry]:

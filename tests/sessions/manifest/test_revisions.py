@@ -17,10 +17,10 @@ from fleet_rlm.sessions.errors import (
     ManifestTooNew,
     ManifestUnreadable,
 )
-from fleet_rlm.sessions.manifest import Signer
+from fleet_rlm.sessions.manifest import Revisions, Signer
 from fleet_rlm.sessions.manifest.envelope import canonical
 from fleet_rlm.sessions.manifest.revisions import KEPT
-from tests.sessions.manifest.places import SIGNER, STORAGES, revisions
+from tests.sessions.manifest.places import SIGNER, STORAGES, MemoryStorage, blobs_of, revisions
 
 
 @pytest.fixture(params=STORAGES)
@@ -182,3 +182,18 @@ def test_a_state_that_is_no_json_is_refused_before_anything_is_written(kind: str
     with pytest.raises(ValueError, match="JSON"):
         revisions(kind, tmp_path).save({"number": float("nan")})
     assert os.listdir(tmp_path) == []
+
+
+def test_revisions_need_no_directory() -> None:
+    service = MemoryStorage()
+    mine, other = (Revisions(service, SIGNER, "s-1", blobs_of) for _ in range(2))
+    with pytest.raises(ManifestMissing, match="the service"):
+        mine.load()
+    digest = hashlib.sha256(b"data").hexdigest()
+    for number in range(25):
+        mine.save({"number": number, "blobs": [digest]}, {digest: b"data"})
+    assert other.load().revision.state["number"] == 24
+    assert (other.blob(digest), len(service.names())) == (b"data", 16)
+    mine.save({"number": 25})
+    with pytest.raises(ManifestConflict):
+        other.save({"number": 26})

@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 
 from fleet_rlm.sessions.manifest import LocalStorage, Storage, storage_at
-from tests.sessions.manifest.places import STORAGES
+from fleet_rlm.sessions.manifest.storage import DirectoryStorage
+from tests.sessions.manifest.places import STORAGES, MemoryStorage
 
 
 @pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> DirectoryStorage:
     return STORAGES[request.param](tmp_path / "place")
+
+
+@pytest.fixture(params=[*STORAGES, "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    return MemoryStorage() if request.param == "memory" else STORAGES[request.param](tmp_path / "place")
 
 
 def test_what_is_created_is_read_listed_and_deleted(storage: Storage) -> None:
@@ -33,14 +39,25 @@ def test_a_taken_name_is_refused_and_untouched(storage: Storage) -> None:
     storage.create("a", b"one")
     with pytest.raises(FileExistsError):
         storage.create("a", b"two")
-    assert storage.read("a") == b"one"
-    assert os.listdir(storage.directory) == ["a"]
+    assert (storage.read("a"), storage.names()) == (b"one", ["a"])
 
 
-def test_only_the_user_can_read_what_is_stored(storage: Storage) -> None:
-    storage.create("a", b"one")
-    assert (storage.directory / "a").stat().st_mode & 0o077 == 0
-    assert storage.directory.stat().st_mode & 0o077 == 0
+def test_what_is_not_there_is_told_as_such(storage: Storage) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.read("a")
+
+
+def test_a_refused_name_leaves_nothing_beside_it(directory: DirectoryStorage) -> None:
+    directory.create("a", b"one")
+    with pytest.raises(FileExistsError):
+        directory.create("a", b"two")
+    assert os.listdir(directory.directory) == ["a"]
+
+
+def test_only_the_user_can_read_what_is_stored(directory: DirectoryStorage) -> None:
+    directory.create("a", b"one")
+    assert (directory.directory / "a").stat().st_mode & 0o077 == 0
+    assert directory.directory.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("kind", STORAGES)
