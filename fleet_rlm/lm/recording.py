@@ -8,6 +8,7 @@ redacted. What was recorded by the rule-based stand-in says so when it is replay
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
@@ -50,15 +51,17 @@ class Recording:
     """Appends the replies of one run to a file.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or is no recording; it is left as it is.
     """
 
     def __init__(self, path: Path, task: str, lm: Resolved, sub_lm: Resolved) -> None:
         self._run = secrets.token_hex(8)
         self._redactor = Redactor({*lm.secrets, *sub_lm.secrets})
         self._lock = threading.Lock()
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _mend(path)
             self._file = open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb", buffering=0)
         except OSError as error:
             raise UserError(f"the replies cannot be recorded in {path}: {error.strerror}") from error
@@ -82,8 +85,19 @@ class Recording:
     def _write(self, line: _Line) -> None:
         with self._lock:
             lines = [line] if self._head is None else [self._head, line]
+            raw = b"".join(msgspec.json.encode(one, enc_hook=repr) + b"\n" for one in lines)
+            end = os.fstat(self._file.fileno()).st_size
+            try:
+                while raw:
+                    raw = raw[self._file.write(raw) :]
+            except OSError as error:
+                with contextlib.suppress(OSError):  # a device has no end to go back to
+                    self._file.truncate(end)
+                raise ModelError(
+                    f"the reply cannot be recorded in {self._path}: {error.strerror}; make room and record again, or "
+                    "ask without --record"
+                ) from error
             self._head = None
-            self._file.write(b"".join(msgspec.json.encode(one, enc_hook=repr) + b"\n" for one in lines))
 
 
 class Replay:
@@ -138,6 +152,22 @@ class _Recorded(dspy.BaseLM):
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         raise ModelError(f"{self.model} is replayed from a recording and cannot be called")
+
+
+def _mend(path: Path) -> None:
+    """Take off a last line that was cut off in mid-write: what is appended to it would be no line either.
+
+    Raises:
+        UserError: the file is no recording, and nothing is appended to what is something else.
+        OSError: it cannot be read or written.
+    """
+    if not path.is_file() or not (raw := path.read_bytes()):
+        return
+    if not any(line.task is not None for line in _read(path)):
+        raise UserError(f"{path} exists and is not a recording of fleet-rlm; record into another file")
+    whole = raw.rfind(b"\n") + 1
+    if whole < len(raw):
+        os.truncate(path, whole)
 
 
 def _read(path: Path) -> list[_Line]:

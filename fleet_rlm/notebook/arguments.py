@@ -11,7 +11,7 @@ import dataclasses
 import keyword
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,6 +225,11 @@ def split_words(line: str) -> list[str]:
 def unquoted(text: str) -> str:
     """The text without the quotation marks around it."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def asks_for_help(words: Iterable[str]) -> bool:
+    """Whether a line asks what it could be; in quotation marks the words are a name."""
+    return not {"-h", "--help"}.isdisjoint(words)
 
 
 def help_text() -> str:

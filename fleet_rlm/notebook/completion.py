@@ -62,8 +62,14 @@ def _for_question(earlier: str, word: str, namespace: Mapping[str, Any]) -> Iter
     if name == "session":
         from fleet_rlm.notebook.sessions import session_names
 
-        return session_names()
+        return map(_written, session_names())
     return variables(namespace) if name == "output" else option.choices
+
+
+def _written(name: str) -> str:
+    """A name as one word of the line: in quotation marks where it would be several, or an option."""
+    mark = "'" if '"' in name else '"'
+    return f"{mark}{name}{mark}" if name.startswith("-") or re.search(r"""[\s"']""", name) else name
 
 
 def _for_subcommand(earlier: str) -> Iterable[str]:
@@ -89,7 +95,11 @@ def _for_session(words: list[str]) -> Iterable[str]:
 
     if not words:
         return COMMANDS
-    return session_names() if words[0] in ("use", "show", "rename", "export", "delete") and len(words) == 1 else ()
+    return (
+        map(_written, session_names())
+        if words[0] in ("use", "show", "rename", "export", "delete") and len(words) == 1
+        else ()
+    )
 
 
 def _paths(word: str) -> list[str]:

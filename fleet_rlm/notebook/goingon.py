@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from fleet_rlm.notebook.answering import check_answerable
-from fleet_rlm.notebook.arguments import Option, options, split_words, unquoted, value_of
+from fleet_rlm.notebook.arguments import Option, asks_for_help, options, split_words, unquoted, value_of
 from fleet_rlm.notebook.asking import awaiting, blocking, follow
 from fleet_rlm.notebook.context import gather
 from fleet_rlm.notebook.current import SESSIONS
@@ -58,6 +58,11 @@ def go_on(shell: Any, verb: str, words: list[str]) -> None:
 async def go_on_awaiting(shell: Any, line: str) -> None:
     """The same for a whole line, leaving the kernel's loop free meanwhile."""
     verb, *words = split_words(line)
+    if asks_for_help(words):
+        from fleet_rlm.notebook.subcommands import subcommand
+
+        subcommand(shell, line)
+        return
     await awaiting(_beginning(shell, verb, words, awaits=True))
 
 

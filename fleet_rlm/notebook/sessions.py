@@ -34,7 +34,12 @@ def session_command(words: list[str]) -> str:
         raise UsageError(f"%fleet session has no {name!r}{close}")
     least, most, do = COMMANDS[name]
     if not least <= len(rest) <= most:
-        raise UsageError(f"%fleet session {name} {(do.__doc__ or '').partition(':')[0]} is how it is written")
+        form = " ".join(["%fleet session", name, *(do.__doc__ or "").partition(":")[0].split()])
+        raise UsageError(f"{form} is how it is written; a name with spaces stands in quotation marks")
+    if stray := next((word for word in rest if word.startswith("-")), None):
+        raise UsageError(
+            f"%fleet session {name} has no option {stray}; a name that begins so stands in quotation marks"
+        )
     return do(*map(unquoted, rest))
 
 
@@ -47,8 +52,8 @@ def session_names() -> list[str]:
 
 def _new(name: str) -> str:
     """NAME: a new session, in which the cells below go on"""
-    SESSIONS.use(name, new=True)
-    return f"in the new session {name!r}; %fleet session close leaves it"
+    session = SESSIONS.use(name, new=True)
+    return f"in the new session {session.name!r}; %fleet session close leaves it"
 
 
 def _list() -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from fleet_rlm.notebook.arguments import Option, options, split_words, unquoted, value_of
+from fleet_rlm.notebook.arguments import Option, asks_for_help, options, split_words, unquoted, value_of
 from fleet_rlm.notebook.current import SESSIONS
-from fleet_rlm.notebook.goingon import VERBS, go_on
+from fleet_rlm.notebook.goingon import VERBS, go_on, known_options
 from fleet_rlm.notebook.runs import RUNS
-from fleet_rlm.notebook.sessions import help_lines, session_command
+from fleet_rlm.notebook.sessions import COMMANDS, help_lines, session_command
 from fleet_rlm.notebook.show import display
 from fleet_rlm.notebook.suggest import did_you_mean
 from fleet_rlm.notebook.tables import short, table
@@ -50,7 +50,9 @@ def subcommand(shell: Any, line: str) -> None:
     name, *words = split_words(line) or ["help"]
     name = "help" if name in ("-h", "--help") else name
     try:
-        if name in VERBS:
+        if name != "help" and asks_for_help(words):
+            print(_about(name, words))
+        elif name in VERBS:
             go_on(shell, name, words)
         elif name == "session":
             print(session_command(words))
@@ -72,6 +74,17 @@ def subcommand(shell: Any, line: str) -> None:
             raise UsageError(f"%fleet has no subcommand {name!r}{close}")
     except FleetError as error:
         raise UsageError(str(error)) from error
+
+
+def _about(name: str, words: list[str]) -> str:
+    """The lines of the help that begin with these words, and what the options mean."""
+    prefix = " ".join(["%fleet", name, *words[:1]] if name == "session" and words[0] in COMMANDS else ["%fleet", name])
+    rows = [row for row in _help_rows() if row[0] == prefix or row[0].startswith(f"{prefix} ")]
+    if not rows:
+        raise UsageError(f"%fleet has no subcommand {name!r}; %fleet help lists them")
+    known = known_options(name) if name in VERBS else options_of(name)
+    described = {option.usage: option.help for _, option in known.values()}
+    return "\n".join([table(rows), *([table(list(map(list, described.items())))] if described else [])])
 
 
 def _of_a_run(name: str, words: list[str], shell: Any) -> str:
@@ -233,9 +246,13 @@ def _doctor() -> str:
 
 def _help() -> str:
     """this list"""
+    return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table(_help_rows())}"
+
+
+def _help_rows() -> list[list[str]]:
     rows = [[f"%fleet {name}", (do.__doc__ or "").strip()] for name, do in [*OF_A_RUN.items(), *PLAIN.items()]]
     rows[1:1] = [*([f"%fleet {verb}", about] for verb, about in VERBS.items()), ["%fleet diff", _diff.__doc__ or ""]]
-    return f"%%fleet asks a question; %%fleet -h shows its options.\n\n{table([*rows, *help_lines()])}"
+    return [*rows, *help_lines()]
 
 
 OF_A_RUN: dict[str, Callable[..., str]] = {

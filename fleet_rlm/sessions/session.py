@@ -108,6 +108,7 @@ class Session:
         self._backend = sandbox
         self._lock = threading.RLock()
         self._running: Run | None = None
+        self._fresh: frozenset[str] = frozenset()  # what the latest question was given
         self._closed = False
         self.volume: LocalVolume = shelf.volume(found.volume, quota)
         self._durable = Durable(shelf, found)
@@ -245,6 +246,7 @@ class Session:
             self._recall(len(self.turns))
             opened = functools.partial(self._box.opened, fresh=frozenset(given))
             self.values |= given
+            self._fresh = frozenset(given)
             run = begin(asked, workspace=self.workspace, sandbox=opened, session=self.id, ended=self._ended)
             self._begun(run)
             self._state.pending = {"question": run.task, "run": run.id}
@@ -422,8 +424,7 @@ class Session:
             state.artifacts += made
             state.turns.put(turn_of(run, end, state.effects.of(run.id)))
             state.pending, state.sandbox = None, self._box.state()
-            kept = {**state.values, **entries_of(run, self.values)}
-            state.values = {name: entry for name, entry in kept.items() if name in self.values}
+            state.values = entries_of(run, self.values, state.values, self._fresh)
             self._save_or_tell(run)
         if self._recording is not None:
             self._recording.ended(run)

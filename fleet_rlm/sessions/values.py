@@ -5,8 +5,9 @@ How a value is kept is the runs' business (`fleet_rlm.agent.kept`); a session on
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,25 @@ import msgspec
 
 from fleet_rlm.agent import kept
 from fleet_rlm.core.run import Run
+from fleet_rlm.rlm.describe import type_name
 
 
-def entries_of(run: Run, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """How a run keeps its values, for those of `names` that it has."""
-    if run.log.directory is None:
-        return {}
-    try:
-        told = json.loads((run.log.directory / kept.NAME).read_bytes())
-    except (OSError, ValueError):  # not kept, which the run has told
-        return {}
-    return {name: told[name] for name in names if name in told}
+def entries_of(
+    run: Run, values: Mapping[str, Any], before: Mapping[str, dict[str, Any]], fresh: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """How the values of a session are kept after a turn.
+
+    Args:
+        before: how they were kept before it.
+        fresh: those it was given: how others of that name were kept before says nothing of them.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    if run.log.directory is not None:
+        with contextlib.suppress(OSError, ValueError):  # not kept, which the run has told
+            told = json.loads((run.log.directory / kept.NAME).read_bytes())
+    still = {name: entry for name, entry in before.items() if name not in fresh}
+    lost = {name: {"type": type_name(value), "why": "could not be kept"} for name, value in values.items()}
+    return {name: told.get(name) or still.get(name) or lost[name] for name in values}
 
 
 def recalled(entries: dict[str, dict[str, Any]], home: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,3 +109,44 @@ def test_what_the_stand_in_recorded_says_so_when_it_is_replayed(tmp_path: Path) 
     first = fleet.run("How many lines?", context="a\nb\n", record=path)
     again = fleet.run("How many lines?", context="a\nb\n", replay=path)
     assert (again.answer, again.offline) == (first.answer, True)
+
+
+@pytest.mark.parametrize("text", ["name,amount\nAda,3\n", "one line without an end", '{"run": "r"}\n'])
+def test_nothing_is_recorded_into_a_file_that_is_something_else(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "amounts.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match="not a recording of fleet-rlm"):
+        fleet.start(TASK, context=BIG, lm="fleet/offline", record=path)
+    assert path.read_text() == text
+
+
+def test_a_recording_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    recorded(path)
+    path.write_bytes(path.read_bytes() + b'{"run": "cut')
+    with model(direct=answer(answer="a few")) as (_, lm):
+        fleet.run("Small?", context="little", lm=lm, record=path)
+    assert fleet.run("Small?", context="little", replay=path).answer == "a few"
+    assert fleet.run(TASK, context=BIG, replay=path).answer == "7481"
+
+
+def test_a_full_disk_is_named_and_what_was_recorded_stays_whole(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    recorded(path)
+    whole = path.read_bytes()
+    with model(direct=answer(answer="a few")) as (_, lm), _no_more_than(len(whole) + 50):
+        with pytest.raises(ModelError, match=r"cannot be recorded in .*replies\.jsonl: File too large; make room"):
+            fleet.run("Small?", context="little", lm=lm, record=path)
+    assert path.read_bytes() == whole
+    assert fleet.run(TASK, context=BIG, replay=path).answer == "7481"
+
+
+@contextmanager
+def _no_more_than(size: int) -> Iterator[None]:
+    """No file of this process grows beyond `size`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

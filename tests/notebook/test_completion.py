@@ -101,3 +101,10 @@ def test_functions_after_tools(tab: Tab, shell: InteractiveShell) -> None:
     shell.user_ns.update(lookup_price=len, look=1, Looked=int)
     assert tab("%%fleet --tools look") == ["lookup_price"]
     assert tab("%%fleet --tools a,look") == ["lookup_price"]
+
+
+def test_names_that_are_several_words_or_look_like_an_option_are_written_in_quotation_marks(tab: Tab) -> None:
+    for name in ("two words", "-dash", 'a "b"'):
+        Session.new(name).close()
+    assert set(tab("%fleet session use ")) == {'"two words"', '"-dash"', "'a \"b\"'"}
+    assert '"two words"' in tab("%%fleet --session ")

@@ -148,12 +148,25 @@ def test_a_run_that_cannot_be_resumed_leaves_the_current_session_open(shell: Int
         ("session rename x", "in no session"),
         ("session show nothing", "no session 'nothing'"),
         ("session delete nothing", "no session 'nothing'"),
+        ("session list all", "%fleet session list is how it is written"),
+        ("session new --dash", "no option --dash; a name that begins so stands in quotation marks"),
         ("session import nothing.zip", "cannot be imported"),
     ],
 )
 def test_a_slip_is_one_sentence(fleet: Fleet, line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         fleet(line)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_and_does_nothing(fleet: Fleet, name: str) -> None:
+    assert fleet(f"session {name} --help").startswith(f"%fleet session {name}")
+    assert "there is no session yet" in fleet("session list")
+
+
+def test_a_name_that_looks_like_an_option_is_a_name_in_quotation_marks(fleet: Fleet) -> None:
+    assert "new session '--help'" in fleet('session new "--help"')
+    assert "deleted" in fleet("session delete '--help'")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

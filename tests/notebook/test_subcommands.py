@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from fleet_rlm.core.errors import ModelError
+from fleet_rlm.notebook.goingon import VERBS
 from fleet_rlm.notebook.runs import RUNS
 from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN, subcommand
 from fleet_rlm.notebook.tables import table
@@ -97,3 +98,11 @@ def test_limit_without_a_name_changes_the_only_run_that_goes_on(fleet: Callable[
     assert asked == [(None, {"calls": 40, "usd": 0.5, "seconds": 90.0})]
     with pytest.raises(UsageError, match="has ended"):
         fleet("limit over --budget 40")
+
+
+@pytest.mark.parametrize("name", [*OF_A_RUN, *VERBS, *PLAIN, "diff", "session"])
+def test_every_subcommand_explains_itself(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    subcommand(shell, f"{name} --help")
+    assert capsys.readouterr().out.startswith(f"%fleet {name}")

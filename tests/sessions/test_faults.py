@@ -200,6 +200,25 @@ def test_a_full_disk_keeps_turns_in_memory_and_the_next_save_writes_them_all(fle
         assert [turn.question for turn in session.turns] == ["How many lines mention error?", "And now?", "And later?"]
 
 
+NOT_KEPT = """
+import resource
+from fleet_rlm.sessions.session import Session
+session = Session('incident')
+session.ask('How many lines mention error?', context={'logs': 'old error\\n' * 30_000, 'other': 'it stays'})
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+session.ask('And here?', context={'logs': 'new error\\n' * 30_000})
+print(session.is_saved)
+session.close()
+"""
+
+
+def test_a_value_that_a_full_disk_kept_out_is_named_and_not_the_one_it_replaced(fleet_home: Path) -> None:
+    assert finished(kernel(NOT_KEPT), timeout=100).split() == ["True"]
+    with fleet.Session("incident") as session:
+        assert any("`logs` could not be kept" in str(notice) for notice in session.notices)
+        assert session.values == {"other": "it stays"}
+
+
 def test_a_clock_that_jumps_changes_no_order_and_holds_no_lease(fleet_home: Path) -> None:
     jump = "import time, datetime\nclass Then(datetime.datetime):\n    @classmethod\n    def now(cls, tz=None):\n"
     jump += "        return datetime.datetime(1980, 1, 1, tzinfo=tz or datetime.UTC)\n"

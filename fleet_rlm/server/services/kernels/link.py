@@ -114,6 +114,14 @@ class Link:
             self.close()
             raise
 
+    async def look(self) -> bool:
+        """Whether the kernel's process is still the one this link was made for; where it is not, the link closes."""
+        is_mine = _process(self._kernel) == self._process and await ensure_async(self._kernel.is_alive())
+        if self.is_open and not is_mine:
+            self.close()
+            self._on_gone()
+        return self.is_open
+
     async def ask(self, verb: str, *, timeout: float = ANSWER_S, **args: Any) -> Any:
         """What the kernel answers.
 
@@ -209,14 +217,9 @@ class Link:
             answer.set_exception(_FAULTS[content["fault"]](content["message"]))
 
     async def _look(self) -> None:
-        """Wait until the kernel's process is not the one this link was made for."""
-        while True:
+        """Look again and again: nothing tells when a process ends."""
+        while await self.look():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
-            if _process(self._kernel) != self._process or not await ensure_async(self._kernel.is_alive()):
-                break
-        self._watch = None
-        self.close()
-        self._on_gone()
 
 
 def _process(kernel: Any) -> object:

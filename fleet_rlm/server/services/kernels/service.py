@@ -153,7 +153,7 @@ class Kernels:
         """
         async with self._opening.setdefault((owner, session), asyncio.Lock()):
             held = self.find(owner, session)
-            if held is None:
+            if held is None or not await held.link.look():  # it may have died a moment ago
                 held = await self._opened(owner, session, kernel_id)
             elif kernel_id not in (None, held.link.kernel_id):
                 raise errors.Conflict(f"session {held.name!r} is open in kernel {held.link.kernel_id}; close it there")

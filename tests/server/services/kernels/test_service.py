@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 
 from tests.server.services.conftest import Model
@@ -42,6 +43,18 @@ def test_a_session_answers_again_after_its_kernel_was_restarted_from_outside(ser
         server.client.post(f"{server.origin}/api/kernels/{kernel}/restart").raise_for_status()
         server.until_kernel_is_gone(kernel)
         talk.ask("After", session_id="kernels", execution_mode="direct")
+        assert talk.until("ended")["status"] == "ok"
+
+
+def test_a_question_right_after_the_kernel_was_killed_is_answered_by_another(server: Serving) -> None:
+    with server.drive() as talk:
+        talk.ask("Before", session_id="kernels", execution_mode="direct")
+        talk.until("ended")
+        process = os.pidfd_open(server.kernel_of("kernels"))
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [])  # until it has ended
+        os.close(process)
+        talk.ask("At once", session_id="kernels", execution_mode="direct")
         assert talk.until("ended")["status"] == "ok"
 
 
