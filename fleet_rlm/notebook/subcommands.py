@@ -50,7 +50,7 @@ def subcommand(shell: Any, line: str) -> None:
     name, *words = split_words(line) or ["help"]
     name = "help" if name in ("-h", "--help") else name
     try:
-        if name != "help" and asks_for_help(words):
+        if asks_for_help(words):
             print(_about(name, words))
         elif name in VERBS:
             go_on(shell, name, words)

@@ -119,9 +119,10 @@ class FleetApp(ExtensionApp):
             UnguardedRoutes: a route would let anybody in.
         """
         assert self.serverapp is not None
-        check_routes([*ROUTES, *NOWHERE], PUBLIC)
         pages = [page for page in self.serverapp.identity_provider.get_handlers() if page[0].startswith("/fleet/")]
-        self.handlers.extend([*ROUTES, *pages, *NOWHERE])  # ours come before the server's, and would hide its pages
+        routes = [*ROUTES, *pages, *NOWHERE]
+        check_routes(routes, PUBLIC)
+        self.handlers.extend(routes)  # ours come before the server's, and would hide its pages
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The server listens, so its address is known; the store is loaded while nobody waits for it yet."""

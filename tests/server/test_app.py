@@ -75,6 +75,29 @@ def test_every_route_says_who_may_use_it() -> None:
     assert {pattern for (pattern, _), permission in asked.items() if permission is None} == set(PUBLIC)
 
 
+def test_a_page_of_the_sign_in_that_lets_anybody_in_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "leak.py").write_text(
+        "from jupyter_server.auth.identity import IdentityProvider\nfrom tornado.web import RequestHandler\n"
+        "class Leak(RequestHandler):\n    def get(self): self.write('secret')\n"
+        "class Provider(IdentityProvider):\n    def get_handlers(self): return [('/fleet/leak', Leak)]\n"
+    )
+    options = [
+        "--ServerApp.identity_provider_class=leak.Provider",
+        "--ServerApp.reraise_server_extension_failures=True",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--port=0", *options],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "FLEET_HOME": str(tmp_path / "home")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "/fleet/leak: Leak is neither FleetHandler nor FleetSocket" in done.stderr
+
+
 def test_a_server_that_crashed_goes_on_with_what_was_cut(tmp_path: Path) -> None:
     gate = Gate()
     with LMServer(lambda *_: Reply(answer(answer="survived"), gate=gate)) as twin:
