@@ -275,6 +275,8 @@ def decode(line: bytes | str) -> Event:
     if head.kind not in _KINDS:
         return Unknown(v=head.v, run=head.run, seq=head.seq, ts=head.ts, span=head.span)
     event: Event = _decoder.decode(line)
+    if isinstance(event, SpanStart) and event.span is None:
+        raise ValueError("Object missing required field `span`")
     return event
 
 

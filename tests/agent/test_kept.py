@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,13 @@ def test_small_data_is_kept_before_the_run_goes_on() -> None:
     assert not is_small({"a": "x" * INLINE, "b": "y"})
     assert not is_small({"a": pd.DataFrame({"n": range(1_000_000)})})
     assert is_small({"a": 7, "b": GrantedFile("anywhere")})
+
+
+def test_values_come_out_of_a_home_that_cannot_be_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep({"logs": "an error"}, run, home(run), ROOM)
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.utime", refused)
+    assert restore(run, home(run), ["logs"], {}) == {"logs": "an error"}

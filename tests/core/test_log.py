@@ -306,6 +306,12 @@ def lines(*numbers: int) -> list[bytes]:
     return [ev.encode(ev.Note(run="r1", seq=seq, level="info", text="")) + b"\n" for seq in numbers]
 
 
+SPANLESS = (
+    ev.encode(ev.SpanStart(run="r1", seq=1, span="s1", type="code", name="cell")).replace(b'"span":', b'"spaN":')
+    + b"\n"
+)
+
+
 @pytest.mark.parametrize(
     ("log", "told"),
     [
@@ -315,6 +321,7 @@ def lines(*numbers: int) -> list[bytes]:
         (lines(1), "line 1 has seq 1 where 0 was due"),
         ([*lines(0), b"{oops\n"], "line 2 is not a fleet-rlm event"),
         ([b'{"a": 1}\n'], "line 1 is not a fleet-rlm event"),
+        ([*lines(0), SPANLESS], "line 2 is not a fleet-rlm event: Object missing required field `span`"),
     ],
 )
 def test_a_log_that_is_none_is_refused_by_line(log: Any, told: str) -> None:
