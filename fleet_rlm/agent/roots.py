@@ -87,7 +87,8 @@ class Roots:
         return any(resolved.is_relative_to(root) for root in self.paths)
 
     def __str__(self) -> str:
-        return f"the root{'s' if len(self.paths) > 1 else ''} {', '.join(map(str, self.paths))}"
+        """The roots by name: where they lie on the machine is not for a model, nor for a user far away."""
+        return f"the root{'s' if len(self.paths) > 1 else ''} {', '.join(path.name or str(path) for path in self.paths)}"
 
 
 def _below(path: str | Path, top: Path) -> str:

@@ -69,7 +69,8 @@ def test_a_document_outlives_its_session_s_process_by_state_and_directory(tmp_pa
 
 def test_a_refused_file_is_an_observation_the_agent_can_act_on(tmp_path: Path) -> None:
     run, prompts = turn(Workspace(roots=Roots(tmp_path)), react_step("spy", "load_document", path="/etc/passwd"))
-    assert "load_document failed: /etc/passwd is outside of the root" in prompts[1]
+    assert f"load_document failed: /etc/passwd is outside of the root {tmp_path.name};" in prompts[1]
+    assert str(tmp_path) not in prompts[1]
     assert "root:x:" not in prompts[1]
     assert run.status == "ok"
 

@@ -125,6 +125,12 @@ class Documents:
         except BaseException:
             os.unlink(partial)
             raise
+        if self._temporary is None:
+            folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         return Kept(digest.hexdigest(), chars, lines)
 
     def put(self, alias: str, source: str, kind: str, kept: Kept, metadata: Mapping[str, Any]) -> Document:

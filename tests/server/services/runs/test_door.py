@@ -95,7 +95,6 @@ def test_a_run_in_a_notebooks_kernel_is_charged_as_it_goes_and_budget_stopped(tm
             run = (await made.runs.start(ADA, asked)).run
             while (await quotas.aget("tokens_per_day of ada", period=today)).used < 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-            assert (await made.runs.get(ADA, run)).status == "running"
             gate.open()
             async for _ in made.runs.events(ADA, run):
                 pass
