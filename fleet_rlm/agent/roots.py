@@ -88,7 +88,8 @@ class Roots:
 
     def __str__(self) -> str:
         """The roots by name: where they lie on the machine is not for a model, nor for a user far away."""
-        return f"the root{'s' if len(self.paths) > 1 else ''} {', '.join(path.name or str(path) for path in self.paths)}"
+        names = ", ".join(path.name or str(path) for path in self.paths)
+        return f"the root{'s' if len(self.paths) > 1 else ''} {names}"
 
 
 def _below(path: str | Path, top: Path) -> str:
