@@ -19,6 +19,7 @@ from fleet_rlm.server.auth import check_routes, configure, enforce
 from fleet_rlm.server.auth.authorizer import DENIED
 from fleet_rlm.server.auth.failures import FAILURES, Failures
 from fleet_rlm.server.auth.keys import KeyCache
+from fleet_rlm.server.auth.selfcheck import is_open
 from fleet_rlm.server.base import HOUSE
 from fleet_rlm.server.routes import NOWHERE, PUBLIC, ROUTES
 from fleet_rlm.server.services.allowances import METRICS
@@ -120,9 +121,8 @@ class FleetApp(ExtensionApp):
         """
         assert self.serverapp is not None
         pages = [page for page in self.serverapp.identity_provider.get_handlers() if page[0].startswith("/fleet/")]
-        routes = [*ROUTES, *pages, *NOWHERE]
-        check_routes(routes, PUBLIC)
-        self.handlers.extend(routes)  # ours come before the server's, and would hide its pages
+        check_routes([*ROUTES, *(page for page in pages if not is_open(page[1])), *NOWHERE], PUBLIC)
+        self.handlers.extend([*ROUTES, *pages, *NOWHERE])  # ours come before the server's, and would hide its pages
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """The server listens, so its address is known; the store is loaded while nobody waits for it yet."""

@@ -48,6 +48,11 @@ def check_routes(routes: Iterable[Any], public: Collection[str] = ()) -> dict[tu
     return found
 
 
+def is_open(handler: Any) -> bool:
+    """Whether every verb of a page of somebody's sign-in is marked as one that anybody may use."""
+    return all(getattr(getattr(handler, verb.lower()), "__allow_unauthenticated", False) for verb in verbs_of(handler))
+
+
 def _parts(route: Any) -> tuple[str, object]:
     if isinstance(route, Rule):
         regex = getattr(route.matcher, "regex", None)
