@@ -6,9 +6,9 @@ request can read from the history how far the work has come.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
+import symtable
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -35,11 +35,16 @@ class Cell:
 def write_cell(stage: str, thought: str, body: str, functions: Iterable[str] = ()) -> Cell:
     """A cell of the named guest functions, with whatever they call, followed by the body."""
     code = "\n\n\n".join([*sources(functions), body.strip("\n")])
-    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    used = _names(symtable.symtable(code, "cell", "exec"))
     imports = [f"import {name}" for name in _IMPORTS if name in used]
     if "Any" in used:
         imports.append("from typing import Any")
     return Cell(stage, thought, "\n".join([*imports, "", code]) if imports else code)
+
+
+def _names(table: symtable.SymbolTable) -> set[str]:
+    """Every name of the code, attributes left out. No tree is built: see `direct._literal`."""
+    return set(table.get_identifiers()).union(*map(_names, table.get_children()))
 
 
 def stage_of(code: str) -> str:

@@ -69,10 +69,22 @@ def _value(text: str) -> Any:
         # An array's numbers are written as Python does, and `nan` is no literal.
         plain = text if re.search(r"['\"]", text) else re.sub(r"\bnan\b", "None", text)
         try:
-            return ast.literal_eval(plain)
+            return _literal(plain)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return text
     return text
+
+
+def _literal(text: str) -> Any:
+    """The literal's value; asked once more where another thread built a tree meanwhile.
+
+    Python up to 3.11.7 counts the depth of all threads' trees in one place (python/cpython#106905), and the one that
+    was overtaken is told a `SystemError`.
+    """
+    try:
+        return ast.literal_eval(text)
+    except SystemError:
+        return ast.literal_eval(text)
 
 
 def _records(value: Any) -> list[Row]:
