@@ -23,6 +23,9 @@ from fleet_rlm.server.services.memory.service import MemoryService
 from fleet_rlm.server.services.quotas import Quotas
 from fleet_rlm.server.services.rates import Rates
 from fleet_rlm.server.services.runs.door import Door
+from fleet_rlm.server.services.runs.live import LiveRuns
+from fleet_rlm.server.services.runs.owned import Owned
+from fleet_rlm.server.services.runs.reading import Reading
 from fleet_rlm.server.services.runs.service import RunService
 from fleet_rlm.server.services.runtime.service import RuntimeService
 from fleet_rlm.server.services.sessions.service import SessionService
@@ -66,7 +69,8 @@ class House:
     Attributes:
         limits, settings: what an administrator allows, and the environment's settings.
         audit, quotas, rates, door: what is noted, and what is limited.
-        gateway, kernels, runs, sessions, artifacts, volumes, memory, readiness, runtime: the services.
+        runs, reading: what is done with runs, and what they tell.
+        gateway, kernels, sessions, artifacts, volumes, memory, readiness, runtime: the other services.
 
     Raises:
         UserError: a variable cannot be used.
@@ -91,17 +95,31 @@ class House:
             forget=self.gateway.grants.revoke,
         )
         metrics.KERNELS.set_function(lambda: self.kernels.own)
+        self._live = self.kernels.listener = LiveRuns(lambda: self.store, self.door)
+        self._owned = Owned(self._live, lambda: self.store, base)
+        self.reading = Reading(self._owned, self._live, self.kernels, base)
         self.runs = RunService(
-            self.kernels, lambda: self.store, base, self.gateway.grants.allow, self.gateway.models, self.door
+            self.kernels,
+            self._owned,
+            self._live,
+            allow=self.gateway.grants.allow,
+            models=lambda: self.gateway.models,
+            door=self.door,
         )
         errands = Errands(environ)
-        self.sessions = SessionService(self.kernels, self.runs.scope, errands, self.runs.forget)
-        self.artifacts = ArtifactService(self.runs.scope, base)
+        self.sessions = SessionService(self.kernels, self._owned.scope, errands, self._live.forget)
+        self.artifacts = ArtifactService(self._owned.scope, base)
         self.volumes = VolumeService(base, limits.volume_bytes, limits.volume_files)
-        self.memory = MemoryService(self.runs, self.kernels)
+        self.memory = MemoryService(self.runs, self.kernels, self._owned.scope)
         self.readiness = Readiness(self.gateway, lambda: self.store, errands, base)
         self.runtime = RuntimeService(
-            environ, gateway=self.gateway, runs=self.runs, errands=errands, readiness=self.readiness, base=base
+            environ,
+            gateway=self.gateway,
+            kernels=self.kernels,
+            live=self._live,
+            errands=errands,
+            readiness=self.readiness,
+            base=base,
         )
 
     @functools.cached_property
@@ -114,7 +132,8 @@ class House:
     async def close(self) -> None:
         """End the kernels, then write what they told, then let go of everything."""
         await self.kernels.close()
-        await self.runs.close()
+        await self._live.close()
+        self._owned.close()
         await self.gateway.close()
         await self.door.close()
         await self.quotas.close()

@@ -26,6 +26,7 @@ from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.runs.models import ApproveRun, Id, Name, Strict, TraceMode
 
 if TYPE_CHECKING:
+    from fleet_rlm.server.services.runs.reading import Reading
     from fleet_rlm.server.services.runs.service import RunService
 
 MESSAGE_BYTES = 512 << 10
@@ -45,9 +46,15 @@ class Socket(FleetSocket):
 
     @property
     def runs(self) -> RunService:
-        """The service."""
+        """What is done with runs."""
         runs: RunService = self.settings[HOUSE].runs
         return runs
+
+    @property
+    def reading(self) -> Reading:
+        """What runs tell."""
+        reading: Reading = self.settings[HOUSE].reading
+        return reading
 
     @property
     def slow_s(self) -> float:
@@ -161,7 +168,7 @@ class Drive(Socket):
             await self.runs.stop(self.identity, started.run)
         try:
             await send(self, messages.accepted(said.id, started))
-            await pump(self, self.runs, self.identity, started.run, started.next, said.trace_mode)
+            await pump(self, self.reading, self.identity, started.run, started.next, said.trace_mode)
         finally:
             self._begun.discard(started.run)
 
@@ -241,11 +248,11 @@ class Watch(Socket):
         try:
             self.take("read")
             if asked.run is not None:
-                await pump(self, self.runs, self.identity, asked.run, asked.since, asked.trace)
+                await pump(self, self.reading, self.identity, asked.run, asked.since, asked.trace)
             if asked.session is not None:
-                async for run, first in self.runs.begun_in(self.identity, asked.session):
+                async for run, first in self.reading.begun_in(self.identity, asked.session):
                     if run != asked.run:
-                        await pump(self, self.runs, self.identity, run, first, asked.trace)
+                        await pump(self, self.reading, self.identity, run, first, asked.trace)
         except ServiceError as error:
             self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), _brief(error))
             raise Gone from error

@@ -21,7 +21,7 @@ from fleet_rlm.server.services.runs.models import TraceMode
 if TYPE_CHECKING:
     from fleet_rlm.server.auth.identity import Identity
     from fleet_rlm.server.services.execution.handlers import Socket
-    from fleet_rlm.server.services.runs.service import RunService
+    from fleet_rlm.server.services.runs.reading import Reading
 
 TRY_AGAIN = 1013
 
@@ -59,7 +59,7 @@ def _looked_at(written: asyncio.Future[None]) -> None:
 
 
 async def pump(
-    socket: Socket, runs: RunService, identity: Identity, run: str, since: int, trace: TraceMode = "verbose"
+    socket: Socket, reading: Reading, identity: Identity, run: str, since: int, trace: TraceMode = "verbose"
 ) -> None:
     """Send a run's events from `since` on, and how it ended.
 
@@ -68,14 +68,14 @@ async def pump(
         NotFound: there is no such run for this identity.
     """
     place, status = since, ""
-    async with aclosing(runs.events(identity, run, since)) as batches:
+    async with aclosing(reading.events(identity, run, since)) as batches:
         async for batch in batches:
             await send(socket, _encoded(batch, trace), f"since={place}")
             place = batch.next
             if batch.lines[-1].startswith(END):
                 status = decode(batch.lines[-1]).status  # type: ignore[attr-defined]
     if not status:
-        status = (await runs.get(identity, run)).status
+        status = (await reading.get(identity, run)).status
     await send(socket, messages.frame("ended", run=run, status=status, next=place), f"since={place}")
 
 

@@ -13,6 +13,7 @@ from fleet_rlm.server.services.runs.service import RunService
 
 if TYPE_CHECKING:
     from fleet_rlm.server.auth.identity import Identity
+    from fleet_rlm.server.services.sessions.service import ScopeOf
 
 
 class MemoryService:
@@ -21,15 +22,17 @@ class MemoryService:
     Args:
         runs: carries out commands in the kernels of sessions.
         kernels: where sessions are open.
+        scope: the store as a user sees it.
 
     Raises (every verb):
         NotFound: there is no such session for this identity.
         StoreError: the store cannot be used now.
     """
 
-    def __init__(self, runs: RunService, kernels: Kernels) -> None:
+    def __init__(self, runs: RunService, kernels: Kernels, scope: ScopeOf) -> None:
         self._runs = runs
         self._kernels = kernels
+        self._scope = scope
 
     async def get(self, identity: Identity, session: str) -> CoreMemory:
         """The sections."""
@@ -51,7 +54,7 @@ class MemoryService:
         return Page(items=items, total=len(edits), offset=offset, limit=limit, has_more=more)
 
     async def _saved(self, identity: Identity, session: str) -> tuple[str, dict[str, Any]]:
-        scope = await self._runs.scope(identity)
+        scope = await self._scope(identity)
         row = await scope.sessions.aget(session)
         state = await state_of(self._kernels.home_of(Owner.of(identity), row.id), row.id)
         return row.id, state["memory"]

@@ -33,7 +33,7 @@ class Runs(Handler):
     async def get(self) -> None:
         """List them, the latest first."""
         asked = self.query(RunQuery)
-        self.answer(await self.house.runs.list(self.identity, **asked.model_dump()))
+        self.answer(await self.house.reading.list(self.identity, **asked.model_dump()))
 
     @authorized("execute", RESOURCE)
     async def post(self) -> None:
@@ -50,7 +50,7 @@ class OneRun(Handler):
     @authorized("read", RESOURCE)
     async def get(self, run: str) -> None:
         """Where it is, and its answer."""
-        self.answer(await self.house.runs.get(self.identity, run))
+        self.answer(await self.house.reading.get(self.identity, run))
 
 
 class Spans(Handler):
@@ -59,7 +59,7 @@ class Spans(Handler):
     @authorized("read", RESOURCE)
     async def get(self, run: str) -> None:
         """All, in order of start."""
-        self.answer(SpanPage.whole(await self.house.runs.spans(self.identity, run)))
+        self.answer(SpanPage.whole(await self.house.reading.spans(self.identity, run)))
 
 
 class Events(Handler):
@@ -73,10 +73,10 @@ class Events(Handler):
             self.audited, self.audited_object = "run.export", run
             await self._export(run, asked.since)
         else:
-            self.answer(await self.house.runs.page(self.identity, run, asked.since, asked.limit))
+            self.answer(await self.house.reading.page(self.identity, run, asked.since, asked.limit))
 
     async def _export(self, run: str, since: int) -> None:
-        async with aclosing(self.house.runs.written(self.identity, run, since)) as batches:
+        async with aclosing(self.house.reading.written(self.identity, run, since)) as batches:
             async for batch in batches:
                 self.set_header("Content-Type", NDJSON)
                 self.write(b"".join(line + b"\n" for line in batch.lines))

@@ -22,11 +22,12 @@ from fleet_rlm.lm.providers import KEYS
 from fleet_rlm.server.services.errands import Errands
 from fleet_rlm.server.services.errors import Forbidden, Refused, ServiceError
 from fleet_rlm.server.services.health.readiness import Readiness
+from fleet_rlm.server.services.kernels.service import Kernels
 from fleet_rlm.server.services.lm.grants import Grant
 from fleet_rlm.server.services.lm.service import Gateway
 from fleet_rlm.server.services.lm.upstream import BASES, OFFLINE, Upstream, models_of
 from fleet_rlm.server.services.owner import Owner
-from fleet_rlm.server.services.runs.service import RunService
+from fleet_rlm.server.services.runs.live import LiveRuns
 from fleet_rlm.server.services.runtime.models import Checked, Key, PatchSettings, RuntimeSettings, RuntimeStatus
 
 KEYS_OF_MODELS: tuple[Key, ...] = ("FLEET_LM", "FLEET_SUB_LM")
@@ -43,7 +44,8 @@ class RuntimeService:
 
     Args:
         environ: the server's variables, as kernels started from now on are given them.
-        gateway, runs, errands, readiness: the other services.
+        gateway, kernels, errands, readiness: the other services.
+        live: the runs that go on.
         base: the server's FLEET_HOME.
     """
 
@@ -52,7 +54,8 @@ class RuntimeService:
         environ: MutableMapping[str, str],
         *,
         gateway: Gateway,
-        runs: RunService,
+        kernels: Kernels,
+        live: LiveRuns,
         errands: Errands,
         readiness: Readiness,
         base: Path,
@@ -60,7 +63,8 @@ class RuntimeService:
         self._environ = environ
         self._begun_with = dict(environ)
         self._gateway = gateway
-        self._runs = runs
+        self._kernels = kernels
+        self._live = live
         self._errands = errands
         self._readiness = readiness
         self._base = base
@@ -98,7 +102,6 @@ class RuntimeService:
             if name in changed:
                 self._environ[name] = changed[name]
         self._gateway.models = models
-        self._runs.use(models)
         self._readiness.model.forget()
         return self.settings(app_env)
 
@@ -112,8 +115,8 @@ class RuntimeService:
             model=main,
             sub_model=models.sub.alias if models.sub is not None else main,
             models=list(models.known),
-            kernels=self._runs.kernels,
-            runs_working=self._runs.working,
+            kernels=self._kernels.own,
+            runs_working=self._live.working,
             readiness=await self._readiness.check(provider),
             checks=list(self._checks.values()),
         )

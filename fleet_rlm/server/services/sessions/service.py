@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MOST = 1_000
 
 ScopeOf = Callable[["Identity"], Awaitable["Scope"]]
-Forget = Callable[["Identity", str], Awaitable[None]]
+Forget = Callable[[Owner, str], Awaitable[None]]
 
 
 class SessionService:
@@ -107,7 +107,7 @@ class SessionService:
         detail = await self._detail(identity, scope, row)
         if held is not None:
             await self._kernels.close_session(held)
-        await self._forget_runs(identity, row.id)  # what is written to its end cannot come back
+        await self._forget_runs(Owner.of(identity), row.id)  # what is written to its end cannot come back
         runs = [run.id for run in await _runs(scope, row)]
         await self._errands.run("delete", home, session=row.id, runs=runs)
         await scope.sessions.adelete(row.id)

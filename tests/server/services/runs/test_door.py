@@ -30,7 +30,7 @@ QUOTAS = {"runs_at_once": 1, "runs_per_day": 9, "sandboxes_per_day": 9, "tokens_
 
 async def started_in(made: House, run: str) -> int:
     """Sandboxes that a run started, once it is over."""
-    lines = [line async for batch in made.runs.events(ADA, run) for line in batch.lines]
+    lines = [line async for batch in made.reading.events(ADA, run) for line in batch.lines]
     return sum(b'"kind":"sandbox"' in line and b'"state":"started"' in line for line in lines)
 
 
@@ -96,9 +96,9 @@ def test_a_run_in_a_notebooks_kernel_is_charged_as_it_goes_and_budget_stopped(tm
             while (await quotas.aget("tokens_per_day of ada", period=today)).used < 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             gate.open()
-            async for _ in made.runs.events(ADA, run):
+            async for _ in made.reading.events(ADA, run):
                 pass
-            told = await made.runs.get(ADA, run)
+            told = await made.reading.get(ADA, run)
             assert told.status == "exhausted"
             assert told.error is not None
             assert told.error.startswith("budget: you may use 150 tokens a day, and that is used up; it renews at")
