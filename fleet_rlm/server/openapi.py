@@ -17,7 +17,7 @@ from fleet_rlm import __version__
 from fleet_rlm.server.auth.authorizer import permission_of
 from fleet_rlm.server.auth.selfcheck import check_routes
 from fleet_rlm.server.operations import JSON, OCTETS, OPERATIONS, Operation
-from fleet_rlm.server.routes import PUBLIC, ROUTES
+from fleet_rlm.server.routes import PUBLIC, ROUTES, WITH_ENTRA
 from fleet_rlm.server.services.execution import messages
 
 _GROUP = re.compile(r"\(\?P<(?P<name>\w+)>(?P<pattern>[^)]*)\)")
@@ -30,6 +30,12 @@ Runs, sessions and files of fleet-rlm on a Jupyter server. Who is asking is foun
 every path is below the server's base URL. Lists come as {items, total, offset, limit, has_more}. What belongs to
 somebody else does not exist. Errors are {code, message}: the code is for programs, the message says what to do."""
 
+ONLY_ENTRA = {
+    "description": "Only where Microsoft Entra signs people in (AUTH_MODE=entra); elsewhere there is no such address.",
+    "x-only-where": "AUTH_MODE=entra",
+    "security": [{"bearer": []}],
+}
+
 
 def document(base_url: str = "/") -> dict[str, Any]:
     """The whole document, for a server with this base URL."""
@@ -40,10 +46,12 @@ def document(base_url: str = "/") -> dict[str, Any]:
 def _document() -> dict[str, Any]:
     schemas, refs = _schemas()
     paths: dict[str, dict[str, Any]] = {}
-    handlers = dict(ROUTES)
-    for pattern, verb in check_routes(ROUTES, PUBLIC):
+    handlers = dict([*ROUTES, *WITH_ENTRA])
+    for pattern, verb in check_routes(handlers.items(), PUBLIC):
         path = path_of(pattern)
         told = _operation(pattern, verb, handlers[pattern], OPERATIONS[path, verb], refs)
+        if pattern in dict(WITH_ENTRA):
+            told |= ONLY_ENTRA
         paths.setdefault(path, {})[verb.lower()] = told
     return {
         "openapi": "3.1.0",

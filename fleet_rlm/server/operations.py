@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fleet_rlm.server.auth.ticket import AskTicket, Ticket
 from fleet_rlm.server.services.artifacts.models import Artifact, ArtifactQuery
 from fleet_rlm.server.services.execution.handlers import WatchQuery
 from fleet_rlm.server.services.health.models import Health, Me, Ready
@@ -103,6 +104,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("/fleet/ready", "GET"): Operation(answer=Ready, also=(503,)),
     ("/fleet/openapi.json", "GET"): Operation(),
     (f"{_API}/auth/me", "GET"): Operation(answer=Me),
+    (f"{_API}/auth/ws-ticket", "POST"): Operation(body=AskTicket, answer=Ticket),
     (f"{_API}/sessions", "GET"): Operation(query=SessionQuery, answer=Page[Session]),
     (f"{_API}/sessions/state", "GET"): Operation(answer=OpenSessions),
     (_SESSION, "GET"): Operation(answer=SessionDetail),

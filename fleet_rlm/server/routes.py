@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fleet_rlm.server.auth import ticket
 from fleet_rlm.server.base import Handler
 from fleet_rlm.server.services.artifacts import handlers as artifacts
 from fleet_rlm.server.services.errors import ServiceError
@@ -56,6 +57,9 @@ ROUTES: list[tuple[str, type[Any]]] = [
     *trail.ROUTES,
     *lm.ROUTES,
 ]
+
+WITH_ENTRA = ticket.ROUTES
+"""Come with that sign-in, which serves them itself: they are described and tested as the others are, with a note."""
 
 NOWHERE: list[tuple[str, type[Any]]] = [(r"/fleet(?:/.*)?", Nowhere)]
 """Comes last, after the pages of the server's identity provider too: it has no verb and answers none."""

@@ -20,6 +20,7 @@ from tests.client.saying import Saying
 API = "/fleet/api/v1"
 NO_VERB = {
     ("GET", "/fleet/openapi.json"): "a document for generators of clients; whoever has this one needs none",
+    ("POST", f"{API}/auth/ws-ticket"): "for pages, which cannot set the header that this one sets",
     ("GET", f"{API}/ws/execution"): "asks, stops and approves, as runs.start, stop and approve do over HTTP",
     ("POST", f"{API}/traces/feedback"): "the older spelling of runs.feedback",
     ("POST", f"{API}/lm/chat/completions"): "for kernels of the server only, which hold its grant",

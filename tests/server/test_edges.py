@@ -108,6 +108,7 @@ def test_every_verb_on_every_route_is_answered_in_json(server: Serving, pattern:
         *("/fleet", "/fleet/", "/fleet/api", "/fleet/api/", "/fleet/api/v2/runs", "/fleet/api/v1/nope"),
         *("/fleet/api/v1/runs/", "/fleet/api/v1/runs%2F", "/fleet/api/v1/RUNS", "/fleet/api/v1/runs/../runs"),
         *("/fleet/api/v1/runs/%00", "/fleet/api/v1/runs/%ff", "/fleet/api/v1/runs/a%2Fb", "/fleet/api/v1//runs"),
+        "/fleet/api/v1/auth/ws-ticket",  # comes with Entra
         *("/fleet/api/v1/runs;a=b", "/fleet/api/v1/lm/nope", f"/fleet/{'x' * 60_000}", "/fleet/../../../etc/passwd"),
     ],
 )

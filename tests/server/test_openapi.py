@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from fleet_rlm.server.auth import check_routes
+from fleet_rlm.server.auth import check_routes, pages
+from fleet_rlm.server.auth.selfcheck import is_open
 from fleet_rlm.server.openapi import document, path_of
 from fleet_rlm.server.operations import OPERATIONS
-from fleet_rlm.server.routes import PUBLIC, ROUTES
+from fleet_rlm.server.routes import PUBLIC, ROUTES, WITH_ENTRA
 from tests.server.serving import ROOT, TOKEN, Serving
 
 EXAMPLES = 12
@@ -32,10 +33,19 @@ def test_the_committed_document_is_that_of_the_routes() -> None:
 
 
 def test_every_verb_of_every_route_is_described_and_nothing_else() -> None:
-    routes = {(path_of(pattern), verb) for pattern, verb in check_routes(ROUTES, PUBLIC)}
+    routes = {(path_of(pattern), verb) for pattern, verb in check_routes([*ROUTES, *WITH_ENTRA], PUBLIC)}
     assert routes == set(OPERATIONS)
     described = {(path, verb.upper()) for path, verbs in document()["paths"].items() for verb in verbs}
     assert described == routes
+
+
+def test_routes_that_come_with_entra_are_described_with_that_note_and_no_others() -> None:
+    """Of its pages, those that a program asks; the others are a browser's way in and out, and open to anybody."""
+    served = [(pattern, handler) for pattern, handler in pages.ROUTES if not is_open(handler)]
+    assert served == WITH_ENTRA
+    told = [operation for verbs in document()["paths"].values() for operation in verbs.values()]
+    noted = [one["operationId"] for one in told if one.get("x-only-where") == "AUTH_MODE=entra"]
+    assert noted == ["auth_TicketRoute_post"]
 
 
 def test_names_of_operations_are_unique_and_every_reference_leads_somewhere() -> None:

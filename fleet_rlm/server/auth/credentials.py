@@ -38,8 +38,12 @@ class Credential:
         return f"Credential({self.kind})"
 
 
-def presented(request: HTTPServerRequest, cookie_name: str) -> Credential | None:
+def presented(request: HTTPServerRequest, cookie_name: str, *, opens_socket: bool) -> Credential | None:
     """The credential of a request; None when it has none.
+
+    Args:
+        opens_socket: whether what answers it is a WebSocket; that the request asks for one is no proof, and a ticket
+            is not for reading what lies elsewhere.
 
     Raises:
         InvalidToken: there are several of a kind, or an Authorization header that is no bearer token.
@@ -50,7 +54,7 @@ def presented(request: HTTPServerRequest, cookie_name: str) -> Credential | None
         if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip():
             raise InvalidToken("send one Authorization header with one bearer token")
         return Credential("header", token.strip())
-    if is_websocket(request):
+    if opens_socket and is_websocket(request):
         bearers = [one for one in offered_subprotocols(request) if one.startswith(BEARER_SUBPROTOCOL)]
         tickets = request.query_arguments.get(TICKET, [])
         if len(bearers) + len(tickets) > 1:

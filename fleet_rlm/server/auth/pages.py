@@ -1,27 +1,22 @@
-"""What a browser meets on its way in and out, and where a page fetches its WebSocket ticket."""
+"""What a browser meets on its way in and out."""
 
 from __future__ import annotations
 
 import hmac
-import json
 import re
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
-from jupyter_server.utils import url_path_join
 from tornado.web import HTTPError
 
-from fleet_rlm.server.auth.authorizer import authorized
+from fleet_rlm.server.auth import ticket
 from fleet_rlm.server.auth.codeflow import Begun
-from fleet_rlm.server.auth.credentials import TICKET
 from fleet_rlm.server.auth.failures import FAILURES, Failures, TooManyFailures
-from fleet_rlm.server.auth.guard import FleetHandler, Ours
-from fleet_rlm.server.auth.permission import SELF
+from fleet_rlm.server.auth.guard import Ours
 from fleet_rlm.server.auth.provider import HOST_ONLY, EntraIdentityProvider
 from fleet_rlm.server.auth.refusals import AuthUnavailable, InvalidToken, Refusal
-from fleet_rlm.server.auth.signins import TICKET_S
 from fleet_rlm.server.auth.user import EntraUser
 
 CALLBACK = "/fleet/oauth/callback"
@@ -142,31 +137,9 @@ class SignOut(_Page):
         self.write(page)
 
 
-class TicketRoute(FleetHandler):
-    """Tickets for WebSockets of pages that have a bearer token or a sign-in."""
-
-    @authorized("execute", SELF)
-    async def post(self) -> None:
-        """A ticket for `{"path": ...}`, the path of one of our WebSockets; put it in the query as `auth_ticket`."""
-        user = self.current_user
-        body = self.get_json_body()
-        path = body.get("path") if isinstance(body, dict) else None
-        if not isinstance(path, str) or not path.startswith(url_path_join(self.base_url, "fleet/")):
-            raise HTTPError(400, "name the path of the WebSocket, such as {base_url}fleet/api/v1/ws/execution")
-        assert isinstance(user, EntraUser)  # the authorizer allows nobody else
-        ticket = self.provider.tickets.issue(user, path)
-        self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps({"ticket": ticket, "parameter": TICKET, "expires_in": TICKET_S}))
-
-    @property
-    def provider(self) -> EntraIdentityProvider:
-        """The identity provider that serves this route."""
-        return cast(EntraIdentityProvider, self.identity_provider)
-
-
 ROUTES: list[tuple[str, object]] = [
     ("/login", SignIn),
     (CALLBACK, SignInReturn),
     ("/logout", SignOut),
-    ("/fleet/api/v1/auth/ws-ticket", TicketRoute),
+    *ticket.ROUTES,
 ]

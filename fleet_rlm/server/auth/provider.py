@@ -83,13 +83,14 @@ class EntraIdentityProvider(IdentityProvider):
         known = getattr(handler, "_jupyter_current_user", None)
         if isinstance(known, EntraUser):
             return known
+        opens_socket = isinstance(handler, WebSocketHandler) and is_websocket(handler.request)
         try:
-            credential = presented(handler.request, self.get_cookie_name(handler))
+            credential = presented(handler.request, self.get_cookie_name(handler), opens_socket=opens_socket)
             if credential is None:
                 return None
             user = await self._proven(handler, credential)
             await self.admit(user)
-            if is_websocket(handler.request) and user.exp <= time.time():
+            if opens_socket and user.exp <= time.time():
                 raise InvalidToken("the token has expired")  # differing clocks excuse a request, not a connection
         except Refusal as refusal:
             note_refusal(handler, refusal)
@@ -98,7 +99,7 @@ class EntraIdentityProvider(IdentityProvider):
         if not isinstance(handler, Ours | IdentityHandler) and self.entra.core_role not in user.roles:
             self._keep_outside(handler, user)
             return None
-        if is_websocket(handler.request) and isinstance(handler, WebSocketHandler):
+        if opens_socket and isinstance(handler, WebSocketHandler):
             watch(handler, user.exp, functools.partial(self._still, user, credential))
         return user
 

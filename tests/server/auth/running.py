@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated, ws_authenticated
@@ -26,6 +27,8 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 
 from fleet_rlm.server.auth import FleetHandler, FleetSocket, authorized, check_routes, configure, enforce
+from fleet_rlm.server.base import HOUSE
+from fleet_rlm.server.services.rates import Rates
 from tests.stopping import stop
 
 ROOT = Path(__file__).parents[3]
@@ -132,6 +135,9 @@ class ProbeApp(ExtensionApp):
         chosen = copy.deepcopy(serverapp.config)
         configure(chosen)
         serverapp.update_config(chosen)
+
+    def initialize_settings(self) -> None:
+        self.settings[HOUSE] = SimpleNamespace(rates=Rates({"execute": 100_000}))  # all that a ticket asks of it
 
     def initialize_handlers(self) -> None:
         enforce(self.serverapp)

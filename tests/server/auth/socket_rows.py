@@ -26,8 +26,46 @@ def with_ticket(world: World, *paths: str, **options: str) -> str:
 
 def misdirected(world: World) -> str:
     """A ticket is asked for with something else than the path of one of our sockets."""
-    bodies = ({"path": "/api/kernels/1/channels"}, {"path": "/user/ada/lab"}, {"path": 1}, {}, [])
+    below = (
+        "api/v1/runs",
+        "api/v1/ws/execution/",
+        "api/v1/ws/execution?run=x",
+        "api/v1/ws/../runs",
+        "",
+        "oauth/callback",
+    )
+    paths = ["/api/kernels/1/channels", "/user/ada/lab", DRIVE, *(f"/user/ada/fleet/{one}" for one in below)]
+    return all_alike(world.api(world.token(), "POST", TICKET, json={"path": path}) for path in paths)
+
+
+def unasked(world: World) -> str:
+    """What is asked for is no request for a ticket."""
+    bodies: list[Any] = [
+        {"path": 1},
+        {"path": None},
+        {},
+        [],
+        None,
+        {"path": "/x" * 2_000},
+        {"path": DRIVE, "user": "x"},
+    ]
     return all_alike(world.api(world.token(), "POST", TICKET, json=body) for body in bodies)
+
+
+def ticket_off_its_path(world: World) -> str:
+    """The words of a WebSocket's handshake, said to what is none."""
+    shaken = {
+        **{"Upgrade": "websocket", "Connection": "Upgrade"},
+        **{"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13"},
+    }
+    return world.api(params={"auth_ticket": world.ticket()}, headers=shaken)
+
+
+def bearer_off_its_path(world: World) -> str:
+    """A bearer as a subprotocol, said to what is no WebSocket."""
+    return world.api(
+        headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": BEARER + world.token()}
+    )
 
 
 def guessed(world: World) -> str:
@@ -88,6 +126,7 @@ SOCKETS = [
         lambda w: with_ticket(w, WATCH, DRIVE),
     ),
     Row("ticket for no path of ours", "400 bad_request", misdirected),
+    Row("ticket asked for with something else", "422 invalid_request", unasked),
     Row("guessed tickets", BAD, guessed),
     Row("ticket of a user whose token has ended", BAD, of_ended),
     Row("ticket of somebody who may only read", NO_ROLE, of_reader),
@@ -97,6 +136,8 @@ SOCKETS = [
         lambda w: w.socket(subprotocols=[OWN, BEARER + w.token()], query={"auth_ticket": w.ticket()}),
     ),
     Row("ticket on a REST route", NOTHING, lambda w: w.api(params={"auth_ticket": w.ticket()})),
+    Row("ticket on a REST route, asked as if it were a WebSocket", NOTHING, ticket_off_its_path),
+    Row("bearer as a subprotocol on a REST route, asked as if it were a WebSocket", NOTHING, bearer_off_its_path),
     Row("ticket asked for by a browser without an XSRF token", "403 permission_denied", ticket_asked_by_browser),
     Row("sign-in, from our own page", "open", lambda w: w.socket(headers=w.sign_in().header, origin=own_origin(w))),
     Row(

@@ -130,6 +130,7 @@ ROWS = [
     _row("/fleet/ready", "GET", "200", "200"),
     _row("/fleet/openapi.json", "GET", "200", "200"),
     _row(f"{API}/auth/me", "GET", "200", "200"),
+    _row(f"{API}/auth/ws-ticket", "POST", "200", "200", body={"path": f"{API}/ws/execution"}),
     _row(f"{API}/sessions", "GET", "200 hers", "200"),
     _row(f"{API}/sessions/state", "GET", "200 hers", "200"),
     _session("", "GET", "200 hers"),
