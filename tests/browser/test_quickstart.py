@@ -58,6 +58,7 @@ def test_the_question_is_answered_in_the_cell_and_looks_right_by_day_and_night(a
     expect(asked.widget(ASK).get_by_role("region")).to_contain_text("documents")
     expect(asked.static(ASK)).to_contain_text("rule-based stand-in, not a language model")
     expect(asked.static(ASK)).to_contain_text("state the Python version")
+    expect(asked.static(ASK)).to_be_hidden()  # the live view has said it
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         asked.theme(theme)
         contrast = {part: asked.page.evaluate(CONTRAST, f".flt-root {part}") for part in READ}
@@ -71,6 +72,7 @@ def test_a_saved_notebook_still_answers_without_its_kernel_and_as_a_web_page(
     asked.save()
     asked.end_kernel()
     asked.reload()
+    expect(asked.static(ASK)).to_be_visible()
     expect(asked.static(ASK)).to_contain_text("state the Python version")
     expect(asked.cell(ASK)).not_to_contain_text("Error displaying widget")
     html, _ = HTMLExporter().from_filename(str(asked.lab.folder / asked.name))

@@ -11,7 +11,7 @@ from fleet_rlm.lm.offline.words import number, singular, words
 _TABLE = re.compile(r"^table `(\w+)`: ([\d,]+) rows$")
 _COLUMN = re.compile(r'^column ("(?:[^"\\]|\\.)*"): (\w+), (.*)$')
 _VALUE = re.compile(r'^value ("(?:[^"\\]|\\.)*"|-?\d+) in column ("(?:[^"\\]|\\.)*")$')
-_TEXTS = re.compile(r"^texts `(\w+)`: ([\d,]+) documents, ([\d,]+) characters$")
+_TEXTS = re.compile(r"^texts `(\w+)`: ([\d,]+) documents?, ([\d,]+) characters$")
 
 
 @dataclass

@@ -140,6 +140,7 @@ def look_cell(variables: list[Variable], task: str) -> Cell:
             functions += ["as_table", "describe"]
             lines += [f"{bound} = as_table({name})", tabular]
             continue
+        functions.append("counted")
         lines.append(f"found = documents({name}, {name!r})")
         if files:
             lines.append(f"found = [doc for doc in found if doc[0].lower().endswith({tuple(files)!r})] or found")
@@ -152,10 +153,10 @@ def look_cell(variables: list[Variable], task: str) -> Cell:
                 plain = f"all(isinstance(item, str) for item in {name})" if variable.type != "dict" else "False"
                 lines.append(f"    found = found if {plain} else []")
         lines.append("docs += found")
-        size = "{sum(len(text) for _, text in found)}"
-        lines.append(f'if found:\n    print(f"texts `{name}`: {{len(found)}} documents, {size} characters")')
+        size = "{sum(len(text) for _, text in found):,} characters"
+        lines.append(f"if found:\n    print(f\"texts `{name}`: {{counted(len(found), 'documents')}}, {size}\")")
     lines.append("for path, text in sorted(docs, key=lambda doc: -len(doc[1]))[:5]:")
-    lines.append("    print(f\"  {path}: {len(text)} characters: {' '.join(text[:100].split())}\")")
+    lines.append("    print(f\"  {path}: {len(text):,} characters: {' '.join(text[:100].split())}\")")
     names = ", ".join(f"`{variable.name}`" for variable in variables)
     return write_cell("look", f"Look at {names} first: size, layout, samples.", "\n".join(lines), functions)
 

@@ -2,7 +2,7 @@ import { drawn, framesDue, freshElement } from "../../testing/dom";
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { goldenLog } from "../../testing/golden";
-import type { FleetEvent } from "../core/events";
+import type { EventOf, FleetEvent } from "../core/events";
 import type { Snapshot, Transport, Update } from "../core/transport";
 import { mount } from "./App";
 
@@ -79,6 +79,17 @@ test("a branch says what it is a branch of", async () => {
   const [start, ...rest] = goldenLog("resumed");
   await carrier.deliver([{ ...start, parent_run: "r-first", parent_span: "s6" } as FleetEvent, ...rest]);
   assert.match(texts($(".flt-note")).join(" "), /A branch of r-first, which differs from s6 on/);
+});
+
+test("what several levels note is shown once, and not at all if it is why the run ended", async () => {
+  const { carrier, $ } = await shown();
+  const log = goldenLog("exhausted");
+  const end = log.at(-1) as EventOf<"run.end">;
+  const note = (text: string, at: number) =>
+    ({ ...{ v: 1, kind: "note", run: end.run, span: null, level: "warning" }, ts: end.ts, seq: end.seq + at, text }) as FleetEvent;
+  const noted = ["no child is left", "no child is left", end.error ?? ""].map(note);
+  await carrier.deliver([...log.slice(0, -1), ...noted, { ...end, seq: end.seq + noted.length }]);
+  assert.deepEqual(texts($(".flt-header > .flt-note")), ["no child is left"]);
 });
 
 test("Stop is acknowledged at once, sent once, and taken away when the run has ended", async () => {

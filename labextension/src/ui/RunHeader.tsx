@@ -48,7 +48,9 @@ export function RunHeader({ view, now, stop }: { view: RunView; now: number; sto
     });
   };
   const note = linkNote(view);
-  const warnings = tree.notes.filter(({ level }) => level !== "info").slice(-3);
+  // Each level of a recursion notes that the budget is used up; the reader needs it once, and not if it ended the run.
+  const told = tree.notes.filter(({ level, text }) => level !== "info" && text !== tree.end?.error);
+  const warnings = [...new Map(told.map((note) => [note.text, note])).values()].slice(-3);
   return (
     <header class="flt-header">
       <div class="flt-headline">
