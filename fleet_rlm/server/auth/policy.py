@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 OVERRIDES = frozenset(
     {
         *("disable_check_xsrf", "xsrf_cookies", "allow_unauthenticated_access", "allow_remote_access"),
-        *("identity_provider", "authorizer", "cookie_secret"),
+        *("identity_provider", "authorizer", "cookie_secret", "authenticate_prometheus", "nbconvert_csp_sandbox"),
+        *("debug", "serve_traceback"),
     }
 )
-"""Of tornado's settings: those that the server fills from its own, and an administrator's word would replace unseen."""
+"""Of tornado's settings: those that the server fills from its own, and an administrator's word would replace unseen;
+and those that answer a fault with the code it lies in."""
 
 COOKIE_SECRET_BYTES = 32
 
-STRANGERS = ("https://stranger.example", "http://other.invalid:8080")
+STRANGERS = ("https://stranger.example", "http://other.invalid:8080", "null")
+"""Origins nobody named; `null` is that of any page in a frame without one."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,13 @@ def enforce(app: ServerApp, deployment: Deployment | None = None) -> None:
 def unsafe_settings(app: ServerApp, deployment: Deployment, environ: Mapping[str, str] | None = None) -> list[Unsafe]:
     """Everything about this server that must not be in staging or production."""
     given = os.environ if environ is None else environ
-    return [*_signing_in(app, deployment, given), *_pages(app), *_surroundings(deployment)]
+    return [
+        *_signing_in(app, deployment, given),
+        *_cookies(app),
+        *_pages(app),
+        *_machine(app),
+        *_surroundings(deployment),
+    ]
 
 
 def _contradictions(app: ServerApp, deployment: Deployment) -> Iterator[Unsafe]:
@@ -91,12 +100,6 @@ def _signing_in(app: ServerApp, deployment: Deployment, given: Mapping[str, str]
         yield Unsafe("JUPYTERHUB_ALLOW_TOKEN_IN_URL", "URLs are logged by proxies and browsers", "unset it")
     if given.get("JUPYTER_TOKEN"):
         yield Unsafe("JUPYTER_TOKEN", "kernels inherit it, and with them generated code", "unset it")
-    if len(app.cookie_secret) < COOKIE_SECRET_BYTES:
-        yield Unsafe(
-            "ServerApp.cookie_secret",
-            "who guesses it signs cookies of their own",
-            f"remove it, or have at least {COOKIE_SECRET_BYTES} random bytes",
-        )
     if deployment.debug_identities:
         yield Unsafe("ALLOW_DEBUG_AUTH", "callers could say who they are", "unset it")
     if app.allow_unauthenticated_access:
@@ -113,21 +116,68 @@ def _signing_in(app: ServerApp, deployment: Deployment, given: Mapping[str, str]
         )
 
 
+def _cookies(app: ServerApp) -> Iterator[Unsafe]:
+    if len(app.cookie_secret) < COOKIE_SECRET_BYTES:
+        yield Unsafe(
+            "ServerApp.cookie_secret",
+            "who guesses it signs cookies of their own",
+            f"remove it, or have at least {COOKIE_SECRET_BYTES} random bytes",
+        )
+    provider = app.identity_provider
+    if hasattr(provider, "hub_auth") or type(provider).set_login_cookie is not IdentityProvider.set_login_cookie:
+        return  # they keep browsers signed in by cookies of their own
+    seen = provider.secure_cookie or (provider.secure_cookie is None and (app.certfile or app.trust_xheaders))
+    if not seen:
+        yield Unsafe(
+            "IdentityProvider.secure_cookie",
+            "the sign-in cookie would go over unencrypted connections too",
+            "set it to True",
+        )
+    for name in ("httponly", "secure"):
+        if not provider.cookie_options.get(name, True):
+            yield Unsafe(
+                f"IdentityProvider.cookie_options: {name}", "it lets the sign-in cookie be read by others", "remove it"
+            )
+
+
 def _pages(app: ServerApp) -> Iterator[Unsafe]:
     named = "name the origins that may call"
-    if app.allow_origin == "*":
-        yield Unsafe("ServerApp.allow_origin='*'", "any page could act for whoever looks at it", named)
+    if app.allow_origin in ("*", "null"):
+        yield Unsafe(
+            f"ServerApp.allow_origin={app.allow_origin!r}", "any page could act for whoever looks at it", named
+        )
     if app.allow_origin_pat and any(re.match(app.allow_origin_pat, stranger) for stranger in STRANGERS):
         yield Unsafe("ServerApp.allow_origin_pat", "it matches any origin", named)
     if app.disable_check_xsrf:
         yield Unsafe("ServerApp.disable_check_xsrf", "any page could act for whoever looks at it", "set it to False")
+    if not app.nbconvert_csp_sandbox:
+        yield Unsafe(
+            "ServerApp.nbconvert_csp_sandbox", "a rendered notebook could act for whoever looks at it", "set it to True"
+        )
     behind = sorted(OVERRIDES & app.tornado_settings.keys())
-    if "Access-Control-Allow-Origin" in app.tornado_settings.get("headers", {}):
-        behind.append("headers['Access-Control-Allow-Origin']")
+    headers = app.tornado_settings.get("headers", {})
+    behind += [f"headers[{name!r}]" for name in headers if name.lower() == "access-control-allow-origin"]
     for name in behind:
         yield Unsafe(
             f"ServerApp.tornado_settings: {name}", "it goes before the setting that is checked here", "remove it"
         )
+
+
+def _machine(app: ServerApp) -> Iterator[Unsafe]:
+    if app.allow_root:
+        yield Unsafe(
+            "ServerApp.allow_root",
+            "whoever has a kernel, and whatever leaves a sandbox, would be root",
+            "remove it, and start the server as another user",
+        )
+    if not app.authenticate_prometheus:
+        yield Unsafe(
+            "ServerApp.authenticate_prometheus",
+            "anybody could read how much is used here",
+            "set it to True, and give what collects the metrics a sign-in",
+        )
+    if app.config.Session.get("key", b"new") in ("", b""):
+        yield Unsafe("Session.key", "any account of this machine could run code in kernels", "remove it")
 
 
 def _surroundings(deployment: Deployment) -> Iterator[Unsafe]:

@@ -60,19 +60,28 @@ def test_a_safe_entra_server_has_nothing_unsafe(server: Any) -> None:
     ("setting", "variables", "options"),
     [
         ("ServerApp.allow_origin='*'", {}, {"allow_origin": "*"}),
+        ("ServerApp.allow_origin='null'", {}, {"allow_origin": "null"}),
         ("ServerApp.allow_origin_pat", {}, {"allow_origin_pat": "https?://.*"}),
+        ("ServerApp.allow_origin_pat", {}, {"allow_origin_pat": "https://fleet.example.org|null"}),
         ("ServerApp.disable_check_xsrf", {}, {"disable_check_xsrf": True}),
         ("ServerApp.allow_unauthenticated_access", {}, {"allow_unauthenticated_access": True}),
         *(
             (f"ServerApp.tornado_settings: {name}", {}, {"tornado_settings": {name: value}})
-            for name, value in (("disable_check_xsrf", True), ("allow_unauthenticated_access", True))
+            for name, value in (
+                *(("disable_check_xsrf", True), ("allow_unauthenticated_access", True)),
+                *(("authenticate_prometheus", False), ("nbconvert_csp_sandbox", False)),
+                *(("debug", True), ("serve_traceback", True)),
+            )
         ),
-        (
-            "ServerApp.tornado_settings: headers['Access-Control-Allow-Origin']",
-            {},
-            {"tornado_settings": {"headers": {"Access-Control-Allow-Origin": "*"}}},
+        *(
+            (f"ServerApp.tornado_settings: headers['{name}']", {}, {"tornado_settings": {"headers": {name: "*"}}})
+            for name in ("Access-Control-Allow-Origin", "access-control-allow-origin")
         ),
+        ("ServerApp.authenticate_prometheus", {}, {"authenticate_prometheus": False}),
+        ("ServerApp.nbconvert_csp_sandbox", {}, {"nbconvert_csp_sandbox": False}),
+        ("ServerApp.allow_root", {}, {"allow_root": True}),
         ("ServerApp.cookie_secret", {}, {"cookie_secret": b"short"}),
+        ("Session.key", {}, {"Session__key": b""}),
         ("ServerApp.authorizer_class", {}, {"authorizer_class": AllowAllAuthorizer}),
         ("ALLOW_DEBUG_AUTH", {"ALLOW_DEBUG_AUTH": "true"}, {}),
         ("PUBLIC_URL", {"PUBLIC_URL": "http://fleet.example.org"}, {}),
@@ -100,14 +109,33 @@ def test_a_token_that_kernels_inherit_is_unsafe(server: Any) -> None:
 
 
 JUPYTER = {"APP_ENV": "staging", "PUBLIC_URL": "https://lab.example.org"}
+PASSWORD = {
+    "IdentityProvider__token": "",
+    "IdentityProvider__secure_cookie": True,
+    "PasswordIdentityProvider__hashed_password": "argon2:x",
+}
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"IdentityProvider__token": ""}, ["IdentityProvider.token=''"]),
-        ({"IdentityProvider__token": "t"}, ["IdentityProvider.token"]),
-        ({"IdentityProvider__token": "", "PasswordIdentityProvider__hashed_password": "argon2:x"}, []),
+        ({**PASSWORD, "PasswordIdentityProvider__hashed_password": ""}, ["IdentityProvider.token=''"]),
+        ({**PASSWORD, "IdentityProvider__token": "t"}, ["IdentityProvider.token"]),
+        (PASSWORD, []),
+        ({**PASSWORD, "IdentityProvider__secure_cookie": None}, ["IdentityProvider.secure_cookie"]),
+        ({**PASSWORD, "IdentityProvider__secure_cookie": None, "trust_xheaders": True}, []),
+        ({**PASSWORD, "IdentityProvider__secure_cookie": None, "certfile": "/etc/fleet.pem"}, []),
+        (
+            {**PASSWORD, "IdentityProvider__secure_cookie": False, "trust_xheaders": True},
+            ["IdentityProvider.secure_cookie"],
+        ),
+        *(
+            (
+                {**PASSWORD, "IdentityProvider__cookie_options": {name: False}},
+                [f"IdentityProvider.cookie_options: {name}"],
+            )
+            for name in ("httponly", "secure")
+        ),
     ],
 )
 def test_the_servers_own_sign_in_needs_a_password_and_no_token(
