@@ -41,8 +41,22 @@ class Usage(Struct, frozen=True):
     cost_usd: float | None = None
 
 
+class Ask(Struct, frozen=True):
+    """What a run waits for a person to decide before it uses `tool`; `runs.approve` takes `seq` as its `ask`."""
+
+    seq: int
+    span: str
+    tool: str
+    question: str
+    options: list[str]
+    asked_at: datetime.datetime
+
+
 class Run(Struct, frozen=True):
-    """A run; `status` is "running", "ok", "exhausted", "stopped", "failed", or "cut" where its kernel died."""
+    """A run; `status` is "running", "ok", "exhausted", "stopped", "failed", or "cut" where its kernel died.
+
+    `asks` is what it waits for now, oldest first.
+    """
 
     id: str
     session: str | None
@@ -59,6 +73,7 @@ class Run(Struct, frozen=True):
     usage: Usage
     started_at: datetime.datetime
     ended_at: datetime.datetime | None
+    asks: list[Ask]
     next: int
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,17 @@ def test_what_a_run_asks_is_answered(fleet: Client) -> None:
     outputs = [span.output for span in fleet.runs.spans(started.run).items if span.type == "tool"]
     assert outputs[0] == "buffer 'notes' holds 1 texts"
     assert "the user declined: they are needed" in str(outputs[1])
+
+
+def test_whoever_comes_late_finds_what_a_run_asks_and_since_when(fleet: Client) -> None:
+    run = fleet.runs.start("keep notes", session="client comes late", approve="ask").run
+    for event in fleet.runs.events(run):
+        if isinstance(event, ApprovalAsk):
+            (waiting,) = fleet.runs.get(run).asks
+            assert (waiting.seq, waiting.question, waiting.options) == (event.seq, event.question, event.options)
+            assert fleet.runs.get(run).started_at < waiting.asked_at < datetime.datetime.now(datetime.UTC)
+            fleet.runs.approve(run, waiting.options[-1], ask=waiting.seq)
+    assert (fleet.runs.get(run).status, fleet.runs.get(run).asks) == ("ok", [])
 
 
 def test_events_come_as_they_happen_and_a_run_is_stopped_and_resumed(fleet: Client, model: Model) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fleet_rlm.core.events import RunEnd, Usage, decode
+from fleet_rlm.server.services.runs.asks import OpenAsks
 
 KEEP_BYTES = 2 << 20
 """Twenty busy sessions then hold 40 MB at most; at 500 bytes an event it is the last four thousand."""
@@ -22,7 +23,7 @@ KEEP_BYTES = 2 << 20
 BATCH_BYTES = 256 << 10
 
 END, RESUME, SPAN_END = b'{"kind":"run.end"', b'{"kind":"run.resume"', b'{"kind":"span.end"'
-SANDBOX, STARTED = b'{"kind":"sandbox"', b'"state":"started"'
+APPROVAL, SANDBOX, STARTED = b'{"kind":"approval.', b'{"kind":"sandbox"', b'"state":"started"'
 
 
 _USAGE = b'"usage":{'
@@ -67,6 +68,7 @@ class Feed:
         is_cut: it is over without an end: its kernel died.
         spent: what was used since the run began, or since it went on, where it was resumed or is a branch.
         goes_on: it was resumed, or is a branch that has left its past.
+        asks: what it waits for a person to decide.
     """
 
     def __init__(self, run: str, first: int = 0) -> None:
@@ -76,6 +78,7 @@ class Feed:
         self.is_cut = False
         self.spent = Spent()
         self.goes_on = False
+        self.asks = OpenAsks()
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -102,13 +105,20 @@ class Feed:
             self._bytes += len(line)
             if line.startswith(END):
                 self.is_over = True
+                self.asks.clear()
             elif line.startswith(RESUME):
                 self.is_over = self.is_cut = False
                 self.spent, self.goes_on = Spent(), True
+                self.asks.clear()
             elif line.startswith(SANDBOX) and STARTED in line:
                 self.spent.sandboxes += 1
-            elif line.startswith(SPAN_END) and _USAGE in line:
-                self._book(line)
+            elif line.startswith(SPAN_END):
+                if _USAGE in line:
+                    self._book(line)
+                if self.asks:
+                    self.asks.closed(line)
+            elif line.startswith(APPROVAL):
+                self.asks.heard(line)
         self.next += len(fresh)
         while self._bytes > KEEP_BYTES and len(self._lines) > 1:
             self._bytes -= len(self._lines.popleft())
@@ -128,6 +138,7 @@ class Feed:
         """The kernel is gone and the run has not ended."""
         if not self.is_over:
             self.is_over = self.is_cut = True
+            self.asks.clear()
             self._tell()
 
     def since(self, seq: int) -> Batch | None:

@@ -174,10 +174,22 @@ class Usage(Strict):
     cost_usd: float | None = None
 
 
+class Ask(Strict):
+    """What a run waits for a person to decide before it uses `tool` in a span: `approve` takes `seq` as its `ask`, and
+    one of the options as its `answer`."""
+
+    seq: int
+    span: str
+    tool: str
+    question: str
+    options: list[str]
+    asked_at: datetime.datetime
+
+
 class Run(Strict):
     """A run. `status` is "running", "ok", "exhausted", "stopped", "failed", or "cut" where its kernel died: resume it.
 
-    `next` is the number of its next event: events before it can be read.
+    `asks` is what it waits for now, oldest first. `next` is the number of its next event: events before it can be read.
     """
 
     id: str
@@ -195,6 +207,7 @@ class Run(Strict):
     usage: Usage
     started_at: datetime.datetime
     ended_at: datetime.datetime | None
+    asks: list[Ask]
     next: int
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fleet_rlm.core.events import decode
+from fleet_rlm.core.events import ApprovalAsk, decode
 from fleet_rlm.core.tree import SpanNode, Tree
 from fleet_rlm.server.services.runs.feed import Batch
-from fleet_rlm.server.services.runs.models import Run, Span, Usage
+from fleet_rlm.server.services.runs.models import Ask, Run, Span, Usage
 
 if TYPE_CHECKING:
     from fleet_rlm.server.services.runs.live import Live
@@ -47,6 +47,7 @@ def run_of(row: Row, live: Live | None) -> Run:
         usage=usage,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        asks=[] if live is None else [_ask_of(event) for event in live.feed.asks.events],
         next=following,
     )
 
@@ -61,6 +62,11 @@ def span_of(node: SpanNode) -> Span:
         usage=None if node.usage is None else Usage(**msgspec.to_builtins(node.usage)),
         attrs=node.attrs,
     )
+
+
+def _ask_of(event: ApprovalAsk) -> Ask:
+    told = {name: getattr(event, name) for name in ("seq", "span", "tool", "question", "options")}
+    return Ask(**told, asked_at=_moment(event.ts))
 
 
 def _moment(microseconds: int) -> datetime.datetime:

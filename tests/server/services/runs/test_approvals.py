@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 from typing import Any
@@ -52,6 +53,25 @@ def test_over_rest_a_run_asks_is_approved_and_does_it(server: Serving) -> None:
     assert "is not going on" in server.post(f"runs/{run}/approve", 409, answer="once")["message"]
     assert server.post("runs/no-such-run/approve", 404, answer="once")["code"] == "not_found"
     server.post("runs", 422, message="keep notes", session="asks", approve="maybe")
+
+
+def test_whoever_comes_late_reads_what_is_asked_and_answers_it(server: Serving) -> None:
+    run = begun(server, "asks late")
+    with server.watch(f"run={run}") as talk:
+        for question, answer in ((WRITE, "once"), (CLEAR, "no")):
+            event = asked(talk, question)
+            (waiting,) = server.get(f"runs/{run}")["asks"]
+            assert waiting == {
+                **{name: event[name] for name in ("seq", "span", "tool", "question", "options")},
+                "asked_at": datetime.datetime.fromtimestamp(event["ts"] / 1e6, datetime.UTC)
+                .isoformat()
+                .replace("+00:00", "Z"),
+            }
+            (listed,) = server.get("runs", session="asks late", status="running")["items"]
+            assert listed["asks"] == [waiting]
+            server.post(f"runs/{run}/approve", 204, answer=answer, ask=waiting["seq"])
+        talk.until("ended")
+    assert server.get(f"runs/{run}")["asks"] == []
 
 
 def test_over_a_socket_a_run_is_declined_and_goes_another_way(server: Serving, model: Model) -> None:
