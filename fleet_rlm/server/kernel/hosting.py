@@ -153,11 +153,12 @@ class Hosting:
         self._run(run)
         self._outlets[run].resend(since)
 
-    async def close(self) -> None:
-        """Stop what goes on and close every session."""
-        for session in list(self._sessions.values()):
-            await asyncio.to_thread(session.close)
-        self._sessions.clear()
+    async def close(self, session: str | None = None) -> None:
+        """Stop what goes on and close one session by its id, or every session."""
+        async with self._opening:
+            for one in [session] if session is not None else list(self._sessions):
+                if one in self._sessions:
+                    await asyncio.to_thread(self._sessions.pop(one).close)
 
     def _begun(self, run: Run, session: Session, since: int) -> dict[str, Any]:
         if run.id in self._outlets:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 AT_ONCE = "runs_at_once"
 COST = "cost_usd_per_day"
-METRICS = ("runs_per_day", "tokens_per_day", COST, "sandboxes_per_day", AT_ONCE)
+SANDBOXES_AT_ONCE = "sandboxes_at_once"
+METRICS = ("runs_per_day", "tokens_per_day", COST, "sandboxes_per_day", AT_ONCE, SANDBOXES_AT_ONCE)
+HELD = frozenset({AT_ONCE, SANDBOXES_AT_ONCE})
+"""What is held for as long as something goes on, and not used up by the day."""
+
 TENANT, USER = "quotas.tenant", "quotas.user"
 """Settings of the store: of a tenant, both; of one user, the second, before the tenant's."""
 
@@ -60,6 +64,8 @@ class Allowance:
         whose = "this organisation may" if self.kind == TENANT else "you may"
         if self.metric == AT_ONCE:
             return f"{whose} have {self.limit:g} runs going on at once"
+        if self.metric == SANDBOXES_AT_ONCE:
+            return f"{whose} have {self.limit:g} sandboxes at once, one for each session that is open in a kernel"
         what = self.metric.removesuffix("_per_day").replace("cost_usd", "dollars")
         return f"{whose} use {self.limit:,g} {what} a day"
 

@@ -93,6 +93,7 @@ class House:
             rules=limits.rules,
             model_for=self.gateway.environment,
             forget=self.gateway.grants.revoke,
+            place_for=lambda owner: self.quotas.reserve(owner, sandboxes_at_once=1),
         )
         metrics.KERNELS.set_function(lambda: self.kernels.own)
         self._live = self.kernels.listener = LiveRuns(lambda: self.store, self.door)

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fleet_rlm.server.services.allowances import AT_ONCE, Allowance, Allowances
+from fleet_rlm.server.services.allowances import AT_ONCE, HELD, SANDBOXES_AT_ONCE, Allowance, Allowances
 from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.owner import Owner
 
@@ -42,7 +42,7 @@ class QuotaReached(ServiceError):
 
     Attributes:
         metric: of the quota.
-        retry_after: seconds until it renews; None where a run has to end first.
+        retry_after: seconds until it renews; None where something has to end first.
     """
 
     status, code = 429, "quota_exceeded"
@@ -134,7 +134,7 @@ class Quotas:
             for allowance in await self._allowances.of(owner, metric):
                 from fleet_rlm.sessions.store import Claim
 
-                period = None if metric == AT_ONCE else f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+                period = None if metric in HELD else f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
                 claims.append((allowance, Claim(allowance.counter, amount, allowance.most, period)))
         return claims
 
@@ -233,6 +233,8 @@ class Reserved:
 def _reached(allowance: Allowance) -> QuotaReached:
     if allowance.metric == AT_ONCE:
         return QuotaReached(f"{allowance}; wait until one ends, or stop one", allowance.metric, None)
+    if allowance.metric == SANDBOXES_AT_ONCE:
+        return QuotaReached(f"{allowance}; archive a session to close its own", allowance.metric, None)
     return QuotaReached(
         f"{allowance}, and that is used up; it renews at 00:00 UTC, or an administrator can raise it",
         allowance.metric,

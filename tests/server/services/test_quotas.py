@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.loop import submit
-from fleet_rlm.server.services.allowances import AT_ONCE, COST, TENANT, USER
+from fleet_rlm.server.services.allowances import AT_ONCE, COST, HELD, TENANT, USER
 from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.quotas import LEASE_S, QuotaReached, Quotas
 from fleet_rlm.sessions.store import Store, StoreUnavailable, open_store
@@ -133,11 +133,12 @@ def test_what_goes_on_at_once_is_counted_over_all_servers_and_ends_with_the_run(
     assert reserved(store, ADA, AT_ONCE) == 2
 
 
-def test_two_servers_that_race_for_the_last_place_have_one_winner(store: Store) -> None:
+@pytest.mark.parametrize("metric", sorted(HELD))
+def test_two_servers_that_race_for_the_last_place_have_one_winner(store: Store, metric: str) -> None:
     async def main() -> None:
-        servers = [Quotas(lambda: store, {"runs_at_once": 1}) for _ in range(2)]
+        servers = [Quotas(lambda: store, {metric: 1}) for _ in range(2)]
         for _ in range(10):
-            racing = [server.reserve(ADA, runs_at_once=1) for server in servers]
+            racing = [server.reserve(ADA, **{metric: 1}) for server in servers]
             told = await asyncio.gather(*racing, return_exceptions=True)
             winners = [one for one in told if not isinstance(one, BaseException)]
             assert [type(one) for one in told if isinstance(one, BaseException)] == [QuotaReached]

@@ -22,6 +22,7 @@ from jupyter_core.utils import ensure_async
 from fleet_rlm.server.services import errors
 from fleet_rlm.server.services.kernels.environment import clean_environment
 from fleet_rlm.server.services.kernels.link import Link
+from fleet_rlm.server.services.kernels.places import Places, Take
 from fleet_rlm.server.services.owner import Owner
 
 HEARTBEAT_S = 2.0
@@ -92,6 +93,7 @@ class Kernels:
         environ: the server's environment.
         model_for: the variables by which a kernel finds its model, given its id and owner.
         forget: called with the id of a kernel of ours that has ended.
+        place_for: gives an owner's session the place that its sandbox takes.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Kernels:
         rules: Rules,
         model_for: Callable[[str, Owner], dict[str, str]],
         forget: Callable[[str], object],
+        place_for: Take,
     ) -> None:
         self._manager = manager
         self._base = base
@@ -110,6 +113,7 @@ class Kernels:
         self._rules = rules
         self._model_for = model_for
         self._forget = forget
+        self._places = Places(place_for)
         self._links: dict[str, tuple[Owner, Link]] = {}
         self._own: dict[str, Owner] = {}
         self._held: list[Held] = []
@@ -142,10 +146,14 @@ class Kernels:
         held = self.find(owner, session)
         return held.home if held is not None else owner.home(self._base)
 
-    async def open(self, owner: Owner, session: str, kernel_id: str | None = None) -> Held:
+    async def open(self, owner: Owner, session: str, kernel_id: str | None = None, *, with_place: bool = True) -> Held:
         """The session in a kernel: where it is open already, else in the one named, else in one of its own.
 
+        Args:
+            with_place: a run is about to begin there, which may start a sandbox.
+
         Raises:
+            QuotaReached: there is no place for another sandbox.
             Conflict: it is open in another kernel than the one named.
             InUse: it is open in a kernel this server has nothing to do with.
             NotFound, Refused, Busy: there is no such kernel, it cannot do it, or is executing something else.
@@ -153,19 +161,30 @@ class Kernels:
         """
         async with self._opening.setdefault((owner, session), asyncio.Lock()):
             held = self.find(owner, session)
-            if held is None or not await held.link.look():  # it may have died a moment ago
-                held = await self._opened(owner, session, kernel_id)
-            elif kernel_id not in (None, held.link.kernel_id):
+            if held is not None and not await held.link.look():  # it may have died a moment ago
+                held = None
+            if held is not None and kernel_id not in (None, held.link.kernel_id):
                 raise errors.Conflict(f"session {held.name!r} is open in kernel {held.link.kernel_id}; close it there")
+            if with_place and (held is None or not self._places.holds(held.link.kernel_id, held.session)):
+                async with self._places.taken(owner) as place:
+                    held = held or await self._opened(owner, session, kernel_id)
+                    if not held.link.is_open:
+                        raise errors.KernelDied(f"kernel {held.link.kernel_id} has ended; ask again")
+                    self._places.keep(held.link.kernel_id, held.session, place)
+            held = held or await self._opened(owner, session, kernel_id)
             held.used_at = time.monotonic()
             return held
 
     async def close_session(self, held: Held) -> None:
-        """End the work with a session; its kernel too, if it is ours."""
+        """End the work with a session; its kernel too, if it is ours and no other session is open there."""
         self._drop(held)
         kernel_id = held.link.kernel_id
-        if kernel_id in self._own:
+        if kernel_id in self._own and not self._in(kernel_id):
             await self._end(kernel_id)
+            return
+        with contextlib.suppress(errors.ServiceError, TimeoutError):  # then it lasts as long as the kernel
+            await held.link.ask("close", timeout=CLOSE_S, session=held.session)
+            self._places.give_back(kernel_id, held.session)
 
     async def close(self) -> None:
         """Let every kernel save what it has, and end those that are ours."""
@@ -176,6 +195,7 @@ class Kernels:
             link.close()
         self._links.clear()
         self._held.clear()
+        self._places.close()
 
     async def _opened(self, owner: Owner, session: str, kernel_id: str | None) -> Held:
         link = await self._attached(owner, kernel_id) if kernel_id is not None else await self._started(owner)
@@ -262,6 +282,7 @@ class Kernels:
     def _gone(self, kernel_id: str) -> None:
         logger.warning("kernel %s has ended or was restarted; what went on in it can be resumed", kernel_id)
         self._links.pop(kernel_id, None)
+        self._places.give_back(kernel_id)
         for held in self._in(kernel_id):
             self._drop(held)
         if kernel_id in self._own:  # before the server's restarter makes one of it that nobody needs
@@ -289,6 +310,7 @@ class Kernels:
             logger.warning("kernel %s would not end: %s", kernel_id, fault)
         finally:
             self._own.pop(kernel_id, None)
+            self._places.give_back(kernel_id)
             self._forget(kernel_id)
 
     async def _settled(self, kernel_id: str) -> None:

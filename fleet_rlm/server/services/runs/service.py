@@ -109,10 +109,12 @@ class RunService:
 
     async def resume(self, identity: Identity, run: str, asked: ResumeRun) -> Started:
         """Go on with a run that has no answer, in its session. Raises as `start`, and Conflict: it has its answer."""
-        row, held = await self._session_of(identity, run)
+        row, session = await self._session_of(identity, run)
         if row.status == "ok":
             raise Conflict("the run has its answer; branch it to try something else from any point of it")
-        async with self._door.entering(held.owner, "run.resume", run) as entry:
+        owner = Owner.of(identity)
+        async with self._door.entering(owner, "run.resume", run) as entry:
+            held = await self._kernels.open(owner, session)
             self._allow(held.link.kernel_id, asked.budget)
             await self._live.leave(run)
             changes = self._for_engine(held, asked.model_dump())
@@ -120,8 +122,10 @@ class RunService:
 
     async def branch(self, identity: Identity, run: str, asked: BranchRun) -> Started:
         """Another run from one of its spans on. Raises as `start`."""
-        _, held = await self._session_of(identity, run)
-        async with self._door.entering(held.owner, "run.branch", run) as entry:
+        _, session = await self._session_of(identity, run)
+        owner = Owner.of(identity)
+        async with self._door.entering(owner, "run.branch", run) as entry:
+            held = await self._kernels.open(owner, session)
             self._allow(held.link.kernel_id, asked.budget)
             changes = self._for_engine(held, asked.model_dump(exclude={"span"}))
             return await self._begun(entry, held, "branch", run=run, span=asked.span, changes=changes)
@@ -177,14 +181,14 @@ class RunService:
         self._door.follow(entry, live, metered=self._kernels.is_own(held))
         return Started(run=run, session=held.session, next=following)
 
-    async def _session_of(self, identity: Identity, run: str) -> tuple[Row, Held]:
+    async def _session_of(self, identity: Identity, run: str) -> tuple[Row, str]:
         row = await self._owned.row(identity, run)
         live = self._live.get(run)
         if live is not None and not live.feed.is_over:
             raise Conflict(f"run {run} is still going on")
         if row.session_id is None:
             raise Refused(f"run {run} belongs to no session; go on with it where it was started")
-        return row, await self._kernels.open(Owner.of(identity), row.session_id)
+        return row, row.session_id
 
     async def _working(self, identity: Identity, run: str, verb: str, **args: Any) -> None:
         live = await self._owned.live(identity, run)

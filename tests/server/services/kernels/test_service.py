@@ -58,6 +58,23 @@ def test_a_question_right_after_the_kernel_was_killed_is_answered_by_another(ser
         assert talk.until("ended")["status"] == "ok"
 
 
+def test_the_end_of_a_session_leaves_the_others_in_its_kernel_alone(server: Serving, model: Model) -> None:
+    gate = model.gate("go on beside")
+    server.finished(server.post("runs", message="First", session="host", mode="direct")["run"])
+    kernel = server.kernel_id_of("host")
+    asked = {"session": "guest", "kernel_id": kernel, "mode": "direct"}
+    run = server.post("runs", message="go on beside", **asked)["run"]
+    server.client.delete(f"{server.base}sessions/host").raise_for_status()
+    gate.open()
+    assert server.finished(run)["status"] == "ok"
+    elsewhere = server.post("runs", message="Again", session="host", mode="direct")  # it was closed in that kernel
+    assert server.finished(elsewhere["run"])["status"] == "ok"
+    assert server.kernel_id_of("host") != kernel
+    for session in ("host", "guest"):
+        server.client.delete(f"{server.base}sessions/{session}").raise_for_status()
+    assert kernel not in {one["id"] for one in server.kernels()}
+
+
 def test_a_notebooks_kernel_answers_where_it_is_named_and_stays(server: Serving) -> None:
     kernel = server.client.post(f"{server.origin}/api/kernels", json={}).json()["id"]
     started = server.post(
