@@ -11,10 +11,12 @@ import json
 from typing import Any
 
 from fleet_rlm.agent.documents import Documents
-from fleet_rlm.sessions.errors import NotSaved, SessionError, TurnCut
+from fleet_rlm.agent.documents.turn import texts_of as needed_by
+from fleet_rlm.sessions.errors import ManifestError, NotSaved, SessionError, TurnCut
 from fleet_rlm.sessions.manifest import Revisions
+from fleet_rlm.sessions.manifest.revisions import KEPT
 from fleet_rlm.sessions.shelf import Entry, Shelf
-from fleet_rlm.sessions.state import State
+from fleet_rlm.sessions.state import State, texts_of
 from fleet_rlm.sessions.turns import Turn
 
 
@@ -39,6 +41,7 @@ class Durable:
         self._shelf = shelf
         self._revisions: Revisions | None = None
         self._saved: dict[str, Any] | None = None
+        self._pruned = -KEPT
         self._lease = shelf.lease(found)
         self.in_memory = False
         self.notices: list[SessionError] = []
@@ -73,6 +76,26 @@ class Durable:
         self.state.turns.saved(list(blobs))
         with contextlib.suppress(OSError):  # only what lists tell
             self._shelf.note(self.state, revision.created_at)
+
+    def prune(self) -> None:
+        """Remove texts of documents that no revision and no run needs, and halves of cut loads.
+
+        Only while no turn is going on, whose texts no revision names yet. It is done now and then, for it reads what
+        is kept; where that cannot be read, or a run does not tell what it needs, all texts stay.
+        """
+        revisions = self._revisions
+        if revisions is None or self.in_memory or not self._lease.is_held or revisions.rev < self._pruned + KEPT:
+            return
+        self._pruned = revisions.rev
+        with contextlib.suppress(OSError, ManifestError):
+            if unneeded := self.state.documents.unneeded():
+                unneeded -= {text for state in revisions.states() for text in texts_of(state)}
+            runs = {self._shelf.home / "runs" / turn.run for turn in self.state.turns if unneeded and turn.run}
+            for run in runs:
+                needed = needed_by(run) if (run / "events.jsonl").is_file() else set()
+                unneeded = unneeded - needed if needed is not None else set()
+            for name in unneeded:
+                (self.state.documents.directory / name).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let others open the session; doing it twice is harmless."""

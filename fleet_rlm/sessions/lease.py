@@ -52,6 +52,11 @@ class Lease:
             os.close(fd)
         raise self._in_use({})
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours, and nobody has replaced the file that says so."""
+        return self._fd is not None and _is_at(self._fd, self._path)
+
     def release(self) -> None:
         """Let go of the lock; doing it twice is harmless."""
         if self._fd is not None:

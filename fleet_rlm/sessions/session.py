@@ -306,6 +306,7 @@ class Session:
             anywhere = Roots("/")  # the user names it, not the agent
             document = run_sync(load(Loader(self.documents, anywhere, self.workspace.fetcher, taken=self.values)))
             self._save_or_notice()
+            self._durable.prune()
         return document
 
     def rename(self, name: str) -> None:
@@ -362,6 +363,8 @@ class Session:
                     self._state.sandbox = self._box.state()
                 if not self._durable.in_memory:
                     self._durable.save()
+                if not self.is_answering:
+                    self._durable.prune()
             finally:
                 self._durable.release()
                 if self._recording is not None and not on_background_loop():

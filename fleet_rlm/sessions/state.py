@@ -101,6 +101,14 @@ class State:
         )
 
 
+def texts_of(state: dict[str, Any]) -> Iterator[str]:
+    """The hashes of the texts that the documents of a packed state need."""
+    for document in state["documents"]["documents"]:
+        yield document["sha256"]
+        if "index" in document["metadata"]:
+            yield document["metadata"]["index"]
+
+
 def blobs_of(state: dict[str, Any]) -> Iterator[str]:
     """The hashes of the blobs a packed state needs."""
     yield from (segment["sha256"] for segment in state["turns"]["segments"])

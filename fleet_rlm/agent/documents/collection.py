@@ -168,8 +168,13 @@ class Documents:
         return {"active": self._active, "documents": [document.state() for document in self]}
 
     def hashes(self) -> list[str]:
-        """Names of the files in `directory` that the documents need; others there can go."""
+        """Names of the files in `directory` that the documents need."""
         return list(dict.fromkeys(name for document in self for name in document.hashes()))
+
+    def unneeded(self) -> set[str]:
+        """Names of the files in `directory` that these documents do not need: replaced texts, halves of cut loads."""
+        there = self._directory.iterdir() if self._directory is not None and self._directory.is_dir() else ()
+        return {path.name for path in there} - set(self.hashes())
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], directory: Path) -> Documents:

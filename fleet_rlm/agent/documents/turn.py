@@ -14,11 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fleet_rlm.agent.documents.collection import Documents
+from fleet_rlm.agent.documents.collection import Documents, Kept
+from fleet_rlm.agent.documents.document import Document
 from fleet_rlm.agent.documents.errors import DocumentError
 
 NAME = "documents.json"
-"""In a run's directory: the documents with which its turn began, and those it left in the session when it ended."""
+"""In a run's directory: the documents with which its turn began, those it left in the session when it ended, and the
+hashes of the texts it has loaded, which it has again when it goes on."""
 
 
 class TurnDocuments(Documents):
@@ -36,6 +38,8 @@ class TurnDocuments(Documents):
         recorded = None if run is None else _read(run / NAME)
         self._begun: dict[str, Any] = now if recorded is None else recorded["begun"]
         self._left: dict[str, Any] = now if recorded is None else recorded["left"]
+        self._loaded: list[str] = [] if recorded is None else recorded.get("loaded", [])
+        self._run = run
         if self._begun["documents"]:
             began = Documents.from_state(self._begun, session.directory)
             self._documents, self._active = began._documents, began._active
@@ -49,11 +53,20 @@ class TurnDocuments(Documents):
         """Whether the value of this name is that of a document, and so kept with the session."""
         return name in self and getattr(value, "path", None) == self._documents[name].path
 
+    def put(self, alias: str, source: str, kind: str, kept: Kept, metadata: Mapping[str, Any]) -> Document:
+        """As that of a session; that the run needs the text is on the disk before the run's log says so."""
+        index = [metadata["index"]] if "index" in metadata else []
+        self._loaded += [name for name in (kept.sha256, *index) if name not in self._loaded]
+        if self._run is not None:
+            self.record(self._run)
+        return super().put(alias, source, kind, kept, metadata)
+
     def record(self, run: Path) -> None:
         """Write into the directory of the run what a turn that goes on must know. Raises OSError."""
+        self._run = run
         half = run / f"{NAME}.new"
         with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"begun": self._begun, "left": self._left}, file)
+            json.dump({"begun": self._begun, "left": self._left, "loaded": self._loaded}, file)
         os.replace(half, run / NAME)
 
     def merge(self) -> list[str]:
@@ -83,6 +96,19 @@ class TurnDocuments(Documents):
                 told.append(f"the active document is still {session._active}, chosen since; the turn's is {active}")
         self._left = session.state()
         return told
+
+
+def texts_of(run: Path) -> set[str] | None:
+    """The texts that the run with this directory needs to go on, by hash; None where the directory does not tell."""
+    try:
+        recorded = _read(run / NAME)
+        if recorded is None:
+            return None
+        documents = (*recorded["begun"]["documents"], *recorded["left"]["documents"])
+        indexes = (one["metadata"]["index"] for one in documents if "index" in one["metadata"])
+        return {*recorded["loaded"], *(one["sha256"] for one in documents), *indexes}
+    except (DocumentError, OSError, KeyError, TypeError):  # damaged, unreadable, or older than `loaded`
+        return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -164,6 +164,17 @@ class Revisions:
             )
         return data
 
+    def states(self) -> list[dict[str, Any]]:
+        """The states of all revisions there are, oldest first.
+
+        Raises:
+            ManifestError: one of them cannot be used, so that nobody knows what it needs.
+        """
+        return self._states(self._numbers())
+
+    def _states(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        return [opened(self._signer, self._session, rev, self._read(_name(rev))).state for rev in numbers]
+
     def _read(self, name: str) -> bytes:
         try:
             return self._storage.read(name)
@@ -199,7 +210,7 @@ class Revisions:
             for rev in old:
                 self._storage.delete(_name(rev))
         try:
-            states = [opened(self._signer, self._session, rev, self._read(_name(rev))).state for rev in kept]
+            states = self._states(kept)
         except ManifestError:
             return  # what a damaged revision needs is not known
         needed = {digest for state in states for digest in self._blobs_of(state)}
