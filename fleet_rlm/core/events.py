@@ -206,10 +206,14 @@ class ApprovalAsk(Event, tag="approval.ask"):
 
 
 class ApprovalAnswer(Event, tag="approval.answer"):
-    """The person decided what was asked in this span; the model is told the note that comes with a "no"."""
+    """The person decided what was asked in this span; the model is told the note that comes with a "no".
+
+    `by` is who, where a server knows it; null is whoever had the run in hand.
+    """
 
     answer: str
     note: str | None = None
+    by: str | None = None
 
 
 class Note(Event, tag="note"):

@@ -1,10 +1,11 @@
 """The spans of a run as a DataFrame with stable columns and dtypes.
 
 Columns, in order: run, span, parent, depth, seq, kind, name, status, start, end, duration_s, model, llm_calls,
-tokens_in, tokens_out, tokens_cached, cost_usd, input, output, code, error_type, error, attrs. `start` and `end` are
-UTC timestamps of microsecond resolution, `duration_s` is in seconds, `cost_usd` in US dollars; what is unknown is
-missing (NA/NaT), never 0. `kind` is the span's type (turn, step, tool, rlm, iteration, code, llm, sandbox), `depth`
-its level of recursion, `attrs` a JSON object.
+tokens_in, tokens_out, tokens_cached, cost_usd, input, output, code, error_type, error, attrs, question, asked_at,
+decision, decided_at, decided_by, decision_note. Times are UTC timestamps of microsecond resolution, `duration_s` is in
+seconds, `cost_usd` in US dollars; what is unknown is missing (NA/NaT), never 0. `kind` is the span's type (turn, step,
+tool, rlm, iteration, code, llm, sandbox), `depth` its level of recursion, `attrs` a JSON object. The last six tell what
+a tool asked a person before it was used, and what was decided; where it asked again after a resume, the last time.
 """
 
 from __future__ import annotations
@@ -43,11 +44,26 @@ DTYPES: dict[str, str] = {
     "error_type": "string",
     "error": "string",
     "attrs": "string",
+    "question": "string",
+    "asked_at": TIME,
+    "decision": "string",
+    "decided_at": TIME,
+    "decided_by": "string",
+    "decision_note": "string",
 }
 AS_THEY_ARE = (
     *("parent", "depth", "seq", "name", "status", "start", "end"),
     *("input", "output", "code", "error_type", "error"),
 )
+DECIDED = {
+    "question": "question",
+    "asked_at": "asked",
+    "decision": "answer",
+    "decided_at": "answered",
+    "decided_by": "by",
+    "decision_note": "note",
+}
+"""Columns by the fields of an `Ask`."""
 SPENT = ("llm_calls", "tokens_in", "tokens_out", "tokens_cached", "cost_usd")
 UNKNOWN = types.SimpleNamespace(**dict.fromkeys(SPENT))
 _json = json.JSONEncoder(sort_keys=True, default=str).encode
@@ -79,4 +95,6 @@ def _columns(run: str, spans: list[SpanNode]) -> dict[str, list[Any]]:
     columns["duration_s"] = [None if span.end is None else (span.end - span.start) / 1e6 for span in spans]
     columns["model"] = [span.attrs.get("model") for span in spans]
     columns["attrs"] = [_json(span.attrs) for span in spans]
+    asks = [span.asks[-1] if span.asks else None for span in spans]
+    columns |= {name: [getattr(ask, field, None) for ask in asks] for name, field in DECIDED.items()}
     return columns

@@ -187,13 +187,16 @@ class Run:
         """What it waits for a person to decide, oldest first; `approve` answers."""
         return list(self.tree.asks.values())
 
-    def approve(self, answer: str = "once", *, ask: int | None = None, note: str | None = None) -> Ask:
+    def approve(
+        self, answer: str = "once", *, ask: int | None = None, note: str | None = None, by: str | None = None
+    ) -> Ask:
         """Decide what the run asks; it goes on at once.
 
         Args:
             answer: one of the options of the ask: "once", "always" (this tool, for the rest of the run) or "no".
             ask: the `seq` of the ask; must be said where several wait.
             note: told to the model with a "no", so that it can go another way.
+            by: who decides, for the log; where it is not said, whoever has the run in hand.
 
         Returns:
             what was decided.
@@ -206,7 +209,7 @@ class Run:
             asked = self._asked(ask)
             if asked.options and answer not in asked.options:
                 raise UserError(f"answer one of {', '.join(map(repr, asked.options))}, not {answer[:80]!r}")
-            self.log.emit(ev.ApprovalAnswer(span=asked.span, answer=answer, note=note))
+            self.log.emit(ev.ApprovalAnswer(span=asked.span, answer=answer, note=note, by=by))
         return asked
 
     def _asked(self, ask: int | None) -> Ask:

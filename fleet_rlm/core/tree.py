@@ -17,15 +17,21 @@ from fleet_rlm.core.events import Usage
 
 @dataclass
 class Ask:
-    """What a span asked a person; `answer` is None until somebody decides. `seq` is its name among the run's asks."""
+    """What a span asked a person; `answer` is None until somebody decides. `seq` is its name among the run's asks.
+
+    Times are microseconds since 1970 UTC. `by` is who decided, where a server knows it.
+    """
 
     seq: int
     span: str
     tool: str
     question: str
     options: list[str]
+    asked: int
     answer: str | None = None
     note: str | None = None
+    by: str | None = None
+    answered: int | None = None
 
 
 @dataclass
@@ -138,12 +144,12 @@ class Tree:
                         reopened.stdout = reopened.stderr = ""
                         reopened.displays.clear()
             case ev.ApprovalAsk() if span:
-                asked = Ask(event.seq, span.id, event.tool, event.question, event.options)
+                asked = Ask(event.seq, span.id, event.tool, event.question, event.options, event.ts)
                 self.asks[span.id] = asked
                 span.asks.append(asked)
             case ev.ApprovalAnswer() if span and span.id in self.asks:
                 asked = self.asks.pop(span.id)
-                asked.answer, asked.note = event.answer, event.note
+                asked.answer, asked.note, asked.by, asked.answered = event.answer, event.note, event.by, event.ts
             case ev.Delta() if span:
                 setattr(span, event.channel, getattr(span, event.channel) + event.text)
             case ev.Display() if span:

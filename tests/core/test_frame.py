@@ -21,6 +21,7 @@ COLUMNS = (
     *("run", "span", "parent", "depth", "seq", "kind", "name", "status", "start", "end", "duration_s", "model"),
     *("llm_calls", "tokens_in", "tokens_out", "tokens_cached", "cost_usd"),
     *("input", "output", "code", "error_type", "error", "attrs"),
+    *("question", "asked_at", "decision", "decided_at", "decided_by", "decision_note"),
 )
 
 
@@ -82,8 +83,26 @@ def test_attributes_are_a_json_object() -> None:
     assert json.loads(spans_frame(Tree(log.events_since(0)))["attrs"][0]) == {"model": "m", "a": "é", "b": [1, None]}
 
 
+def test_a_span_tells_what_it_asked_who_answered_and_when() -> None:
+    log = RunLog("r1")
+    with log.span("tool", "fetch") as span:
+        log.emit(ev.ApprovalAsk(span=span.id, question="Fetch it?", options=["once", "no"], tool="fetch"))
+        waiting = spans_frame(Tree(log.events_since(0))).iloc[0]
+        log.emit(ev.ApprovalAnswer(span=span.id, answer="no", note="not now", by="ada"))
+    asked, answered = (one for one in log.events_since(0) if isinstance(one, ev.ApprovalAsk | ev.ApprovalAnswer))
+    with log.span("tool", "look"):
+        pass
+    frame = spans_frame(Tree(log.events_since(0)))
+    row, other = frame.iloc[0], frame.iloc[1]
+    assert (waiting["question"], waiting["asked_at"].value // 1_000) == ("Fetch it?", asked.ts)
+    assert waiting[["decision", "decided_at", "decided_by", "decision_note"]].isna().all()
+    assert (row["decision"], row["decided_by"], row["decision_note"]) == ("no", "ada", "not now")
+    assert row["decided_at"].value // 1_000 == answered.ts
+    assert other[["question", "asked_at", "decision"]].isna().all()
+
+
 def test_it_goes_through_parquet_unchanged(tmp_path: Path) -> None:
-    frame = spans_frame(tree_of(next(path for path in GOLDEN if path.stem == "auto")))
+    frame = spans_frame(tree_of(next(path for path in GOLDEN if path.stem == "asked")))
     frame.to_parquet(tmp_path / "spans.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "spans.parquet"), frame)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fleet_rlm.core.report.decisions import ask_line
 from fleet_rlm.core.report.facts import answer_text, count, cut, duration
 from fleet_rlm.core.report.lines import SIGNS, gist, title
 from fleet_rlm.core.report.markup import code_html, esc
@@ -90,6 +91,8 @@ class _Outline:
         if span.type != "turn":  # its input is the question, which stands above the outline
             yield self.section(f"input{model}", span.input)
         yield self.section("thought", span.thought)
+        for ask in span.asks:
+            yield ask_line(ask, self.tree)
         if span.code:
             yield f"<pre><code>{code_html(cut(span.code, self.extent.field))}</code></pre>"
         yield self.section("printed", span.stdout)

@@ -1,4 +1,4 @@
-"""A run as one self-contained page: answer, spending, isolation, timeline and the whole recursion tree.
+"""A run as one self-contained page: answer, spending, isolation, decisions, timeline and the whole recursion tree.
 
 It loads nothing and runs nothing; a content policy in the page itself says so to the browser.
 """
@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from fleet_rlm.core.events import Artifact
 from fleet_rlm.core.report import facts
+from fleet_rlm.core.report.decisions import decisions_table
 from fleet_rlm.core.report.flame import flame_svg
 from fleet_rlm.core.report.markup import answer_html, esc
 from fleet_rlm.core.report.outline import Extent, outline_html
@@ -41,6 +42,7 @@ def html_page(tree: Tree) -> str:
         "</header>",
         f'<section class="answer"><h2>Answer</h2>{_answer(tree)}</section>',
         _facts(tree),
+        _section("Decisions", decisions_table(tree)),
         _section("Asked over", _context(tree)),
         _section("Timeline", _legend(tree) + flame_svg(tree) if tree.spans else ""),
         _section("How it was found", outline_html(tree, _OUTLINE)),

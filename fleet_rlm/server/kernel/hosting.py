@@ -137,9 +137,9 @@ class Hosting:
         """Let a run make no model call any more, because what its user may use is used up."""
         self._run(run).spend_out(why)
 
-    async def approve(self, run: str, answer: str, ask: int | None, note: str | None) -> None:
+    async def approve(self, run: str, answer: str, ask: int | None, note: str | None, by: str) -> None:
         """Decide what a run asks."""
-        self._run(run).approve(answer, ask=ask, note=note)
+        self._run(run).approve(answer, ask=ask, note=note, by=by)
 
     async def command(self, session: str, command: str, args: dict[str, Any]) -> Any:
         """Carry out one of the session's commands; see `commands`."""

@@ -132,7 +132,8 @@ class RunService:
 
     async def approve(self, identity: Identity, run: str, asked: ApproveRun) -> None:
         """Answer what a run asks. Raises Conflict: it asks nothing, or was answered; Refused: no such option."""
-        await self._working(identity, run, "approve", answer=asked.answer, ask=asked.ask, note=asked.note)
+        answer = asked.model_dump()
+        await self._working(identity, run, "approve", **answer, by=identity.user)
         self._door.done(Owner.of(identity), "run.approve", run)
 
     async def command(self, identity: Identity, session: str, command: str, args: dict[str, Any]) -> Any:

@@ -72,6 +72,8 @@ def test_whoever_comes_late_reads_what_is_asked_and_answers_it(server: Serving) 
             server.post(f"runs/{run}/approve", 204, answer=answer, ask=waiting["seq"])
         talk.until("ended")
     assert server.get(f"runs/{run}")["asks"] == []
+    answers = [one for one in server.get(f"runs/{run}/events")["events"] if one["kind"] == "approval.answer"]
+    assert [(one["answer"], one["by"]) for one in answers] == [("once", "local"), ("no", "local")]
 
 
 def test_over_a_socket_a_run_is_declined_and_goes_another_way(server: Serving, model: Model) -> None:
