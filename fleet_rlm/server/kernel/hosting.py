@@ -35,10 +35,12 @@ class Hosting:
 
     Args:
         send: sends lines of a run's log to the server, given the session, the run and the number of the first.
+        loop: where that is called.
     """
 
-    def __init__(self, send: Callable[[str, str, int, list[bytes]], object]) -> None:
+    def __init__(self, send: Callable[[str, str, int, list[bytes]], object], loop: asyncio.AbstractEventLoop) -> None:
         self._send = send
+        self._loop = loop
         self._sessions: dict[str, Session] = {}
         self._owners: dict[str, dict[str, str]] = {}
         self._runs: dict[str, Run] = {}
@@ -165,7 +167,7 @@ class Hosting:
             self._outlets[run.id].close()
         self._runs[run.id] = run
         self._ended.pop(run.id, None)
-        self._outlets[run.id] = Outlet(run.log, functools.partial(self._send, session.id), since)
+        self._outlets[run.id] = Outlet(run.log, functools.partial(self._send, session.id), self._loop, since)
         if run.log.directory is not None:
             owner = {**self._owners[session.id], "session": session.id}
             (run.log.directory / OWNER).write_text(json.dumps(owner), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The way of one run's events out of the kernel: at once where it is quiet, in batches where it is not.
 
-The log is the buffer; an outlet is a place in it. Everything is sent from the background loop, in order. A first event
+The log is the buffer; an outlet is a place in it. Everything is sent from one loop, in order: that of the thread whose
+the socket is, because each thread that an event passes on its way costs more than what is done there. A first event
 goes out in the next turn of the loop, so whoever waits for it waits for nothing else; those that follow within `PERIOD`
 go together, because every message costs the server, whatever it holds.
 """
@@ -12,7 +13,6 @@ from collections.abc import Callable
 
 from fleet_rlm.core.events import Event, encode
 from fleet_rlm.core.log import RunLog
-from fleet_rlm.core.loop import background_loop
 
 PERIOD = 0.01
 """Seconds between messages of one run: half of the 20 ms that relaying may take."""
@@ -27,29 +27,33 @@ class Outlet:
     """Sends every event of a log from `since` on.
 
     Args:
-        send: takes the run's id, the number of the first line, and lines; called on the background loop only.
+        send: takes the run's id, the number of the first line, and lines.
+        loop: where `send` is called, and nowhere else.
     """
 
-    def __init__(self, log: RunLog, send: Send, since: int = 0) -> None:
+    def __init__(self, log: RunLog, send: Send, loop: asyncio.AbstractEventLoop, since: int = 0) -> None:
         self._log = log
         self._send = send
         self._next = since
-        self._loop = background_loop()
+        self._loop = loop
         self._woken = False
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
         self._unsubscribe = log.subscribe(self._note, since=since)
 
     def resend(self, since: int) -> None:
-        """Begin again at an earlier event, for whoever missed some; callable on the background loop only."""
-        self._next = max(0, min(self._next, since))
-        self._flush()
+        """Begin again at an earlier event, for whoever missed some; callable on any thread."""
+        self._loop.call_soon_threadsafe(self._begin_again, since)
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Send nothing any more; callable on any thread."""
         self._unsubscribe()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._is_closed = True
+
+    def _begin_again(self, since: int) -> None:
+        self._next = max(0, min(self._next, since))
+        self._flush()
 
     def _note(self, _event: Event) -> None:
         if not self._woken:  # under the log's lock: one wake-up serves all events until the next flush
@@ -68,6 +72,8 @@ class Outlet:
             self._timer.cancel()
             self._timer = None
         self._woken = False
+        if self._is_closed:
+            return
         lines: list[bytes] = []
         room = MESSAGE_BYTES
         due = self._log.events_since(self._next)

@@ -1,7 +1,8 @@
 """The kernel's end of the line: takes the server's requests and sends what there is to tell.
 
 Requests arrive on the control thread, which must not be kept: it only hands them over to the background loop. So a
-request is answered while a cell runs, even one that blocks. What is asked is done by `hosting`.
+request is answered while a cell runs, even one that blocks. What is asked is done by `hosting`. What is told leaves on
+the control thread too, whose the socket is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ import asyncio
 import importlib
 import logging
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+import zmq
+from jupyter_client.session import DELIM
 
 from fleet_rlm import __version__
 from fleet_rlm.core.errors import FleetError, ModelError, UserError
@@ -19,6 +25,7 @@ from fleet_rlm.server import wire
 
 if TYPE_CHECKING:
     from ipykernel.kernelbase import Kernel
+    from jupyter_client.session import Session
 
     from fleet_rlm.server.kernel.hosting import Hosting
 
@@ -78,7 +85,7 @@ class Station:
         async with self._loading:
             if self._hosting is None:
                 module = await asyncio.to_thread(importlib.import_module, "fleet_rlm.server.kernel.hosting")
-                self._hosting = module.Hosting(self._send_events)
+                self._hosting = module.Hosting(self._send_events, self._kernel.control_thread.io_loop.asyncio_loop)
             return self._hosting
 
     async def _live(self) -> None:
@@ -90,22 +97,42 @@ class Station:
                 return
             self._send(wire.ALIVE, {"runs": runs}, self._asker)
             # No parent: it belongs to no cell, and no front end must put it below one.
-            kernel = self._kernel
-            assert kernel.session is not None
-            kernel.session.send(kernel.iopub_socket, wire.ALIVE, {}, parent={}, ident=wire.ALIVE.encode())
+            self._session.send(self._kernel.iopub_socket, wire.ALIVE, {}, parent={}, ident=wire.ALIVE.encode())
+
+    def _send(self, message: str, content: dict[str, Any], asker: list[bytes]) -> None:
+        self._kernel.control_thread.io_loop.add_callback(self._send_now, message, content, asker)
+
+    def _send_now(self, message: str, content: dict[str, Any], asker: list[bytes]) -> None:
+        session = self._session
+        self._put(session.serialize(session.msg(message, content, parent={}), asker))
 
     def _send_events(self, session: str, run: str, first: int, lines: list[bytes]) -> None:
-        self._send(wire.EVENTS, {"session": session, "run": run, "from": first}, self._asker, [b"\n".join(lines)])
+        """Called on the control thread, up to a hundred times a second for each run."""
+        content = msgspec.json.encode({"session": session, "run": run, "from": first})
+        signed = [self._events_header, b"{}", b"{}", content]
+        self._put([*self._asker, DELIM, self._session.sign(signed), *signed, b"\n".join(lines)])
 
-    def _send(
-        self, message: str, content: dict[str, Any], asker: list[bytes], buffers: list[Any] | None = None
-    ) -> None:
-        """Send over the control channel, whose socket belongs to the control thread."""
-        assert self._kernel.session is not None
-        send = self._kernel.session.send
-        self._kernel.control_thread.io_loop.add_callback(
-            send, self._stream, message, content, parent={}, ident=asker, buffers=buffers
-        )
+    def _put(self, frames: list[bytes]) -> None:
+        """Hand a message to the socket itself: its stream would take two more turns of the loop for each.
+
+        Never blocks: what a peer has no room for is left out, and the server asks for it again.
+        """
+        socket = self._stream.socket
+        socket.send_multipart(frames, zmq.NOBLOCK)
+        if socket.get(zmq.EVENTS) & zmq.POLLIN:  # sending has taken the signal that a request came, so nobody else will
+            self._stream.flush(zmq.POLLIN)
+
+    @property
+    def _session(self) -> Session:
+        session: Session | None = self._kernel.session
+        assert session is not None
+        return session
+
+    @cached_property
+    def _events_header(self) -> bytes:
+        """The same for all: making one costs as much as sending it, and no more is read of it than its type."""
+        header: bytes = self._session.pack(self._session.msg_header(wire.EVENTS))
+        return header
 
 
 def install() -> None:

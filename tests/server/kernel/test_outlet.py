@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet_rlm.core.events import Note, decode
 from fleet_rlm.core.log import RunLog
-from fleet_rlm.core.loop import run_sync
+from fleet_rlm.core.loop import background_loop, run_sync
 from fleet_rlm.server.kernel.outlet import MESSAGE_BYTES, PERIOD, Outlet
 
 
@@ -40,7 +40,7 @@ def note(log: RunLog, text: str = "x") -> None:
 
 def test_a_lone_event_leaves_at_once() -> None:
     log, sent = RunLog("r"), Sent()
-    Outlet(log, sent)
+    Outlet(log, sent, background_loop())
     time.sleep(PERIOD * 2)  # so that nothing was sent a moment ago
     before = time.monotonic()
     note(log)
@@ -51,7 +51,7 @@ def test_a_lone_event_leaves_at_once() -> None:
 def test_many_events_leave_in_few_messages_in_order_and_whole() -> None:
     log, sent = RunLog("r"), Sent()
     note(log)
-    Outlet(log, sent)
+    Outlet(log, sent, background_loop())
     began = time.monotonic()
     for _ in range(2_000):
         note(log)
@@ -63,7 +63,7 @@ def test_many_events_leave_in_few_messages_in_order_and_whole() -> None:
 
 def test_no_message_is_larger_than_it_may_be_but_for_an_event_that_is_itself() -> None:
     log, sent = RunLog("r"), Sent()
-    Outlet(log, sent)
+    Outlet(log, sent, background_loop())
     for size in (30_000, 30_000, 200_000, 10, 10):
         note(log, "x" * size)
     sent.wait_for(5)
@@ -73,7 +73,7 @@ def test_no_message_is_larger_than_it_may_be_but_for_an_event_that_is_itself() -
 
 def test_whoever_missed_some_gets_them_again() -> None:
     log, sent = RunLog("r"), Sent()
-    outlet = Outlet(log, sent)
+    outlet = Outlet(log, sent, background_loop())
     for _ in range(10):
         note(log)
     sent.wait_for(10)
@@ -91,7 +91,7 @@ def test_a_resumed_log_is_told_from_where_it_goes_on(tmp_path: Path) -> None:
     log, sent = RunLog("r"), Sent()
     for _ in range(5):
         note(log)
-    Outlet(log, sent, since=3)
+    Outlet(log, sent, background_loop(), since=3)
     sent.wait_for(2)
     note(log)
     sent.wait_for(3)
@@ -100,7 +100,7 @@ def test_a_resumed_log_is_told_from_where_it_goes_on(tmp_path: Path) -> None:
 
 def test_after_it_is_closed_nothing_leaves() -> None:
     log, sent = RunLog("r"), Sent()
-    outlet = Outlet(log, sent)
+    outlet = Outlet(log, sent, background_loop())
     note(log)
     sent.wait_for(1)
 
