@@ -20,6 +20,7 @@ from fleet_rlm.server import metrics
 from fleet_rlm.server.asked import arguments, document
 from fleet_rlm.server.auth.authorizer import permission_of, was_denied
 from fleet_rlm.server.auth.guard import FleetHandler
+from fleet_rlm.server.faults import faults
 from fleet_rlm.server.services.errors import ServiceError
 from fleet_rlm.server.services.owner import Owner
 
@@ -43,7 +44,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _STORE: dict[str, tuple[int, str]] = {
     "NotFound": (404, "not_found"),
     "NameTaken": (409, "name_taken"),
-    "RevisionConflict": (409, "conflict"),
     "LeaseLost": (409, "conflict"),
     "NotAdmitted": (403, "tenant_forbidden"),
     "QuotaExceeded": (429, "quota_exceeded"),
@@ -64,12 +64,6 @@ def told(error: BaseException) -> tuple[int, str, str] | None:
                 return (*_STORE[kind.__name__], str(error))
         return (400, "bad_request", str(error)) if isinstance(error, UserError) else None
     return None
-
-
-def faults(error: ValidationError) -> str:
-    """What is wrong with a body, by place; what was sent is not repeated."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in found[:20])
 
 
 class Handler(FleetHandler):

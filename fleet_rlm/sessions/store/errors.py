@@ -32,17 +32,6 @@ class NameTaken(UserError, StoreError):
     """Another one of this name exists; take another name, or delete or rename that one."""
 
 
-class RevisionConflict(StoreError):
-    """Somebody else advanced the manifest first. `current` is the revision that stands; load it and try again."""
-
-    def __init__(self, session: str, expected: int, current: int) -> None:
-        super().__init__(
-            f"session {session} is at revision {current}, not {expected}: it was changed elsewhere; load it again"
-        )
-        self.expected = expected
-        self.current = current
-
-
 class LeaseLost(StoreError):
     """Another writer holds this run; this one must write no more. What it has is in the run's own log on disk."""
 

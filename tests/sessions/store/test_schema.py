@@ -36,6 +36,15 @@ for number in range(20):
     store.scoped().sessions.create(f"{sys.argv[1]} {number}")
 """
 
+OLD_ROWS = (
+    "insert into fleet_tenants (tenant_id, status, created_at) values ('acme', 'active', '2026-01-01 00:00:00')",
+    "insert into fleet_sessions (tenant_id, id, user_id, name, status, revision, metadata, created_at, updated_at) "
+    "values ('acme', 's', 'ada', 'incident', 'active', 1, '{}', '2026-01-01 00:00:00', '2026-01-01 00:00:00')",
+    'insert into fleet_turns (tenant_id, session_id, "index", message, status, metadata, created_at) '
+    "values ('acme', 's', 0, 'What broke?', 'ok', '{}', '2026-01-01 00:00:00')",
+)
+"""What every schema so far took."""
+
 
 def file_url(path: Path) -> str:
     return f"sqlite:///{path}"
@@ -79,6 +88,27 @@ def test_two_administrators_may_upgrade_postgres_at_once(postgres: Postgres) -> 
     url = postgres.empty().owner
     with ThreadPoolExecutor() as pool:
         assert list(pool.map(upgrade, [url, url])) == [schema.revisions()[-1]] * 2
+
+
+@pytest.mark.parametrize("place", ["sqlite", "postgres"])
+@pytest.mark.parametrize("old", schema.revisions()[:-1])
+def test_a_database_of_an_older_schema_keeps_its_rows(old: str, place: str, tmp_path: Path, postgres: Postgres) -> None:
+    url = file_url(tmp_path / "fleet.db") if place == "sqlite" else postgres.empty().owner
+    engine = place_of(url, Path()).migration_engine()
+    with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
+        command.upgrade(schema.config(connection), old)
+        for row in OLD_ROWS:
+            connection.exec_driver_sql(row)
+    assert upgrade(url) == schema.revisions()[-1]
+    with engine.connect() as connection, connection.execution_options(**{WRITES: True}).begin():
+        command.check(schema.config(connection))
+        if place == "postgres":
+            connection.exec_driver_sql("select set_config('app.tenant_id', 'acme', true)")
+        kept = connection.exec_driver_sql(
+            "select name, message from fleet_sessions join fleet_turns on session_id = id"
+        )
+        assert kept.fetchall() == [("incident", "What broke?")]
+    engine.dispose()
 
 
 def test_upgrading_a_file_makes_it_too(tmp_path: Path) -> None:

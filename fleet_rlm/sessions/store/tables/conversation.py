@@ -19,9 +19,7 @@ class Session(Tenanted, Owned, Base, kw_only=True):
         name: how its user calls it; unique among their own.
         title: what it is about, for people.
         status: "active" or "archived".
-        revision: of the manifest that stands; 0 before the first.
-        manifest: the current revision's manifest, or a pointer to it, as whoever advanced it gave it.
-        updated_at: of the last turn, or of the last change to name, title, metadata, status or manifest.
+        updated_at: of the last turn, or of the last change to name, title, metadata or status.
     """
 
     __tablename__ = f"{PREFIX}sessions"
@@ -35,8 +33,6 @@ class Session(Tenanted, Owned, Base, kw_only=True):
     title: Mapped[str | None] = mapped_column(Words, default=None)
     status: Mapped[str] = mapped_column(Id, default="active")
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", Document, default_factory=dict)
-    revision: Mapped[int] = mapped_column(default=0)
-    manifest: Mapped[Any] = mapped_column(Document, nullable=True, default=None)
     created_at: Mapped[datetime.datetime] = mapped_column(Moment, default_factory=now)
     updated_at: Mapped[datetime.datetime] = mapped_column(Moment, default_factory=now)
 

@@ -1,4 +1,4 @@
-"""Sessions: find, list, rename, archive, delete, and advance the manifest by compare-and-swap."""
+"""Sessions: find, list, rename, archive and delete them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet_rlm.sessions.store.columns import now
-from fleet_rlm.sessions.store.errors import NameTaken, NotFound, RevisionConflict
+from fleet_rlm.sessions.store.errors import NameTaken, NotFound
 from fleet_rlm.sessions.store.page import LIMIT, Page
 from fleet_rlm.sessions.store.tables import Session
 from fleet_rlm.sessions.store.unit import Unit
@@ -123,25 +123,6 @@ class Sessions(Verbs):
             session = await found(unit, key)
             await unit.change(delete(Session).where(Session.id == session.id))
 
-    @verb
-    async def aadvance(self, id: str, revision: int, manifest: Any) -> Session:
-        """Put a manifest in place of the one of `revision`; the session is at `revision + 1` then.
-
-        Raises:
-            RevisionConflict: the session is not at `revision` any more; nothing was written.
-            NotFound: there is no such session.
-        """
-        async with self._write() as unit:
-            swapped = await unit.change(
-                update(Session)
-                .where(Session.id == id, Session.revision == revision)
-                .values(revision=revision + 1, manifest=manifest, updated_at=now())
-            )
-            session = await found(unit, id)
-            if not swapped:
-                raise RevisionConflict(id, revision, session.revision)
-            return session
-
     create = blocking(acreate)
     get = blocking(aget)
     list = blocking(alist)
@@ -150,7 +131,6 @@ class Sessions(Verbs):
     archive = blocking(aarchive)
     restore = blocking(arestore)
     delete = blocking(adelete)
-    advance = blocking(aadvance)
 
     async def _changed(self, key: str, metadata: dict[str, Any] | None = None, **changes: Any) -> Session:
         async with self._write() as unit:

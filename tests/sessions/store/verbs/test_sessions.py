@@ -1,21 +1,20 @@
-"""Sessions: found by id or name, listed in pages, and advanced by one writer at a time."""
+"""Sessions: found by id or name, listed in pages, and deleted whole."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 
 import pytest
 
 from fleet_rlm.core.errors import UserError
-from fleet_rlm.sessions.store import NameTaken, NotFound, RevisionConflict, Scope
+from fleet_rlm.sessions.store import NameTaken, NotFound, Scope
 from tests.sessions.store.logs import begun, call
 
 
 def test_a_session_is_found_by_id_and_by_name(mine: Scope) -> None:
     made = mine.sessions.create("incident", title="What broke", metadata={"team": "shop"})
     assert mine.sessions.get(made.id) == mine.sessions.get("incident") == made
-    assert (made.status, made.revision, made.manifest) == ("active", 0, None)
+    assert made.status == "active"
     assert made.created_at.tzinfo is datetime.UTC
 
 
@@ -45,7 +44,6 @@ def test_what_belongs_to_others_is_as_good_as_not_there(mine: Scope, colleagues:
             lambda scope=scope: scope.sessions.get(made.id),
             lambda scope=scope: scope.sessions.rename(made.id, "stolen"),
             lambda scope=scope: scope.sessions.delete(made.id),
-            lambda scope=scope: scope.sessions.advance(made.id, 0, {}),
             lambda scope=scope: scope.turns.append(made.id, "hello"),
         ):
             with pytest.raises(NotFound, match="there is no session"):
@@ -128,27 +126,6 @@ def test_deleting_takes_all_that_hangs_below(mine: Scope) -> None:
     assert mine.runs.list().total == mine.spans.list().total == mine.feedback.list().total == 0
     assert [memory.text for memory in mine.memory.list().items] == ["of all sessions"]
     assert mine.sessions.create("s").id != session.id
-
-
-def test_the_manifest_advances_from_the_revision_that_was_loaded(mine: Scope) -> None:
-    session = mine.sessions.create("s")
-    assert mine.sessions.advance(session.id, 0, {"turns": 1}).revision == 1
-    with pytest.raises(RevisionConflict, match="at revision 1, not 0: it was changed elsewhere") as refused:
-        mine.sessions.advance(session.id, 0, {"turns": "other"})
-    assert (refused.value.expected, refused.value.current) == (0, 1)
-    assert mine.sessions.get("s").manifest == {"turns": 1}
-
-
-def test_of_many_that_advance_at_once_one_wins_each_revision(mine: Scope) -> None:
-    session = mine.sessions.create("s")
-
-    async def all_at_once() -> list[object]:
-        tries = [mine.sessions.aadvance(session.id, 0, number) for number in range(8)]
-        return await asyncio.gather(*tries, return_exceptions=True)
-
-    results = asyncio.run(all_at_once())
-    assert sum(isinstance(result, RevisionConflict) for result in results) == 7
-    assert mine.sessions.get("s").revision == 1
 
 
 def test_texts_that_a_database_refuses_are_kept_without_the_signs(mine: Scope) -> None:
