@@ -104,10 +104,8 @@ def test_a_database_of_an_older_schema_keeps_its_rows(old: str, place: str, tmp_
         command.check(schema.config(connection))
         if place == "postgres":
             connection.exec_driver_sql("select set_config('app.tenant_id', 'acme', true)")
-        kept = connection.exec_driver_sql(
-            "select name, message from fleet_sessions join fleet_turns on session_id = id"
-        )
-        assert kept.fetchall() == [("incident", "What broke?")]
+        query = "select name, message from fleet_sessions join fleet_turns on session_id = id"
+        assert connection.exec_driver_sql(query).fetchall() == [("incident", "What broke?")]
     engine.dispose()
 
 
