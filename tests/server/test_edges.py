@@ -300,9 +300,34 @@ def test_conditions_and_ranges_of_a_file_that_may_change_are_answered_with_all_o
 @pytest.mark.parametrize("path", ["ws/execution", "ws/execution/events?run=x"])
 def test_what_opens_no_websocket_is_told_how(server: Serving, path: str, changed: str) -> None:
     good = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "AA==", "Sec-WebSocket-Version": "13"}
-    answer = sent(server, "GET", f"{API}/{path}", {**good, changed: ""})
-    assert (answer.status, answer.code) == (426, "upgrade_required")
-    assert (answer.headers["upgrade"], answer.headers["sec-websocket-version"]) == ("websocket", "13")
+    for value in ("", "8"):
+        answer = sent(server, "GET", f"{API}/{path}", {**good, changed: value})
+        if (changed, value) == ("Sec-WebSocket-Key", "8"):  # the client's own business
+            assert answer.status == 101
+        else:
+            assert (answer.status, answer.code) == (426, "upgrade_required")
+            assert (answer.headers["upgrade"], answer.headers["sec-websocket-version"]) == ("websocket", "13")
+
+
+@pytest.mark.parametrize("origin", ["https://stranger.example", "null", "://", "http://127.0.0.1:1"])
+def test_a_page_of_another_origin_is_told_so_in_json(server: Serving, origin: str) -> None:
+    shaken = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "AA==",
+        "Sec-WebSocket-Version": "13",
+    }
+    for path in ("ws/execution", "ws/execution/events?run=x"):
+        answer = sent(server, "GET", f"{API}/{path}", {**shaken, "Origin": origin})
+        assert (answer.status, answer.code) == (403, "origin_forbidden")
+        assert "ServerApp.allow_origin" in answer.told["message"]
+
+
+@pytest.mark.parametrize("path", ["sessions/%ff", "sessions/a%C3", "runs?token=s3cret%ff"])
+def test_what_is_no_text_is_said_to_be_none_and_not_shown(server: Serving, path: str) -> None:
+    answer = sent(server, "GET", f"{API}/{path}", signed_in="token" not in path)
+    assert (answer.status, answer.code) == (400, "bad_request")
+    assert answer.told["message"].endswith("is no text here: write it as UTF-8, percent-encoded")
 
 
 def test_a_host_that_is_not_ours_is_refused_in_json(server: Serving) -> None:

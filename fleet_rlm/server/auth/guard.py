@@ -31,6 +31,7 @@ else:
     _Handler = object  # a mixin: in a socket the server's own mixin comes in between
 
 
+ORIGIN = "pages of this origin may not call the server; its administrator may allow them by ServerApp.allow_origin"
 WRONG_TOKEN = "the token is wrong: it is not the one of this server, or not any more"
 
 
@@ -71,7 +72,7 @@ class Guarded(Bounded, Ours):
             if user is None and not self._public():
                 raise RefusedRequest(self._refusal())
             if not isinstance(self, WebSocketHandler) and not self.check_origin():  # a socket's `get` checks its own
-                raise RefusedRequest(Forbidden("origin_forbidden", "pages of this origin may not call the server"))
+                raise RefusedRequest(Forbidden("origin_forbidden", ORIGIN))
         await super().admit(**options)
 
     async def _known(self) -> User | None:
@@ -106,6 +107,19 @@ class Guarded(Bounded, Ours):
         if getattr(self, "_fleet_refusal", None) is None and self.identity_provider.get_token(self):
             return InvalidToken(WRONG_TOKEN)
         return refusal_of(self)
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """A part of the address as text.
+
+        Raises:
+            HTTPError: it is none; tornado's own words would show its bytes, also of a token.
+        """
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise HTTPError(
+                400, f"{name or 'the address'} is no text here: write it as UTF-8, percent-encoded"
+            ) from None
 
     def _public(self) -> bool:
         verb = getattr(self, (self.request.method or "").lower(), None)
@@ -161,14 +175,17 @@ class FleetSocket(Guarded, WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Open it.
 
         Raises:
-            RefusedRequest: nothing that is asked here is a WebSocket.
+            RefusedRequest: nothing that is asked here is a WebSocket, or a page of another origin asks.
         """
         headers = self.request.headers
         named = [one.strip().lower() for one in headers.get("Connection", "").split(",")]
         if not is_websocket(self.request) or "upgrade" not in named or not headers.get("Sec-WebSocket-Key"):
             raise RefusedRequest(NoWebSocket())
-        if headers.get("Sec-WebSocket-Version") not in ("7", "8", "13"):
+        if headers.get("Sec-WebSocket-Version") != "13":
             raise RefusedRequest(NoWebSocket())
+        origin = headers.get("Origin")
+        if origin is not None and not self.check_origin(origin):  # tornado would say so in plain text
+            raise RefusedRequest(Forbidden("origin_forbidden", ORIGIN))
         await super().get(*args, **kwargs)
 
     def skip_check_origin(self) -> bool:

@@ -12,6 +12,7 @@ from tests.server.auth.row import BAD, NO_ROLE, NOTHING, Row
 from tests.server.auth.world import DRIVE, STRANGER, TICKET, WATCH, World, all_alike
 
 OWN, BEARER = "v1.fleet", "v1.fleet.bearer."
+FOREIGN = "403 origin_forbidden"
 
 
 def offered(world: World, token: str, **options: str) -> str:
@@ -141,24 +142,26 @@ SOCKETS = [
     Row("ticket asked for by a browser without an XSRF token", "403 permission_denied", ticket_asked_by_browser),
     Row("sign-in, from our own page", "open", lambda w: w.socket(headers=w.sign_in().header, origin=own_origin(w))),
     Row(
-        "sign-in, from a page of another origin", "403", lambda w: w.socket(headers=w.sign_in().header, origin=STRANGER)
+        "sign-in, from a page of another origin",
+        FOREIGN,
+        lambda w: w.socket(headers=w.sign_in().header, origin=STRANGER),
     ),
     Row(
         "sign-in, from a page without an origin (`null`)",
-        "403",
+        FOREIGN,
         lambda w: w.socket(headers=w.sign_in().header, origin="null"),
     ),
     Row(
         "bearer in the header, from a page of another origin",
-        "403",
+        FOREIGN,
         lambda w: w.socket(token=w.token(), origin=STRANGER),
     ),
     Row(
         "bearer as a subprotocol, from a page of another origin",
-        "403",
+        FOREIGN,
         lambda w: offered(w, w.token(), origin=STRANGER),
     ),
-    Row("ticket, from a page of another origin", "403", lambda w: with_ticket(w, DRIVE, origin=STRANGER)),
+    Row("ticket, from a page of another origin", FOREIGN, lambda w: with_ticket(w, DRIVE, origin=STRANGER)),
     Row("Fleet.Read drives", NO_ROLE, lambda w: w.socket(token=w.token(roles=["Fleet.Read"]))),
     Row("Fleet.Read watches", "open", lambda w: w.socket(WATCH, token=w.token(roles=["Fleet.Read"]))),
     Row("token that ended 30 s ago", BAD, lambda w: w.socket(token=w.token(exp=int(time.time()) - 30))),
