@@ -17,7 +17,8 @@ from fleet_rlm.server.asked import SIGN_IN, arguments
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.auth.credentials import TICKET
 from fleet_rlm.server.auth.guard import FleetSocket
-from fleet_rlm.server.base import HOUSE, faults, told
+from fleet_rlm.server.base import HOUSE, told
+from fleet_rlm.server.faults import faults
 from fleet_rlm.server.services.errors import Refused, ServiceError
 from fleet_rlm.server.services.execution import messages
 from fleet_rlm.server.services.execution.messages import Approve, Cancel, Command, Message, frame
@@ -229,11 +230,11 @@ class Watch(Socket):
         super().open(*args, **kwargs)
         try:
             asked = WatchQuery.model_validate(arguments(self.request.query_arguments, (TICKET, *SIGN_IN)))
-        except ValidationError:
-            self.close(BAD_QUERY, "watch ?run= or ?session=, and ?since=")
+        except ValidationError as error:
+            self.close(BAD_QUERY, _brief(faults(error)))
             return
         except Refused as refused:
-            self.close(BAD_QUERY, _brief(refused))
+            self.close(BAD_QUERY, _brief(str(refused)))
             return
         if asked.run is None and asked.session is None:
             self.close(BAD_QUERY, "say what to watch: ?run= or ?session=")
@@ -254,14 +255,14 @@ class Watch(Socket):
                     if run != asked.run:
                         await pump(self, self.reading, self.identity, run, first, asked.trace)
         except ServiceError as error:
-            self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), _brief(error))
+            self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), _brief(str(error)))
             raise Gone from error
         self.close(1000, "the run is over")
 
 
-def _brief(error: ServiceError) -> str:
-    """As much of its sentence as closing a connection may tell."""
-    return str(error).encode()[:120].decode(errors="ignore")
+def _brief(sentence: str) -> str:
+    """As much of it as closing a connection may tell."""
+    return sentence.encode()[:120].decode(errors="ignore")
 
 
 ROUTES: list[tuple[str, type[Any]]] = [

@@ -98,10 +98,24 @@ def test_what_is_not_there_closes_the_connection(server: Serving, query: str) ->
         assert closed_with(talk) == 4404
 
 
-@pytest.mark.parametrize("query", ["", "run=x&since=-1", "run=x&depth=2", "since=3"])
-def test_a_query_that_makes_no_sense_closes_the_connection(server: Serving, query: str) -> None:
-    with server.watch(query) as talk:
-        assert closed_with(talk) == 4400
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("", "say what to watch: ?run= or ?session="),
+        ("since=3", "say what to watch: ?run= or ?session="),
+        ("run=x&since=-1", "since: Input should be greater than or equal to 0"),
+        ("run=x&since=soon", "since: Input should be a valid integer"),
+        ("run=x&depth=2", "depth is not known here, leave it out"),
+    ],
+)
+def test_a_query_that_makes_no_sense_closes_the_connection_and_is_told_why(
+    server: Serving, query: str, reason: str
+) -> None:
+    with server.watch(query) as talk, pytest.raises(ConnectionClosed) as closed:
+        talk.hear()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
+    assert closed.value.rcvd.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("query", ["run=x&since=1&since=2", "run=x&run=y", "run=x&trace=off&trace=off"])
