@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import stat
 import tempfile
 import zipfile
@@ -30,7 +29,7 @@ from fleet_rlm.sessions.manifest.envelope import SCHEMA
 from fleet_rlm.sessions.manifest.migrations import CURRENT, migrated
 from fleet_rlm.sessions.shelf import Shelf, checked_name
 from fleet_rlm.sessions.state import State, blobs_of
-from fleet_rlm.sessions.volumes import LocalVolume, VolumeError
+from fleet_rlm.sessions.volumes import Volume, VolumeError
 from fleet_rlm.sessions.volumes.volume import ROOTS, checked
 
 HEAD = "session.json"
@@ -46,7 +45,7 @@ LIMIT_RATIO = 200
 _CHUNK = 1 << 20
 
 
-def exported(state: State, volume: LocalVolume, shelf: Shelf, path: Path) -> Path:
+def exported(state: State, volume: Volume, shelf: Shelf, path: Path) -> Path:
     """Write a session to a file, which is there whole or not at all.
 
     Raises:
@@ -55,7 +54,7 @@ def exported(state: State, volume: LocalVolume, shelf: Shelf, path: Path) -> Pat
     path = path.expanduser().absolute()
     if path.exists() and not _is_export(path):
         raise ArchiveError(f"{path} exists and is no export of a session; choose another name")
-    if path.resolve().is_relative_to(volume.directory.resolve()):
+    if volume.contains(path):
         raise ArchiveError(
             f"{path} is inside of the session's own volume, which the file would hold; write it elsewhere"
         )
@@ -80,7 +79,7 @@ def _is_export(path: Path) -> bool:
         return False
 
 
-def _fill(file: zipfile.ZipFile, state: State, volume: LocalVolume, shelf: Shelf) -> None:
+def _fill(file: zipfile.ZipFile, state: State, volume: Volume, shelf: Shelf) -> None:
     packed, blobs = state.packed()
     for digest in blobs_of(packed):
         saved = blobs[digest] if digest in blobs else shelf.revisions(state, writable=False).blob(digest)
@@ -228,7 +227,8 @@ def _take_in(
         revision = shelf.revisions(state).save(packed, needed)
         shelf.note(state, revision.created_at)
     except BaseException:
-        shutil.rmtree(volume.directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # what is told is why it was not imported
+            shelf.volumes.remove(fresh.volume)
         raise
     return state
 

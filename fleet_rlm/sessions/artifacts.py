@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fleet_rlm.core.run import Run
-from fleet_rlm.sessions.volumes import LocalVolume, VolumeError
+from fleet_rlm.sessions.volumes import Volume, VolumeError
 
 
-def landed(run: Run, volume: LocalVolume) -> tuple[list[dict[str, Any]], list[str]]:
+def landed(run: Run, volume: Volume) -> tuple[list[dict[str, Any]], list[str]]:
     """Copy the files of a run into the volume.
 
     Returns:

@@ -51,7 +51,7 @@ from fleet_rlm.sessions.sandbox import SessionSandbox
 from fleet_rlm.sessions.shelf import Entry, Shelf, checked_name
 from fleet_rlm.sessions.turns import Turns, turn_of
 from fleet_rlm.sessions.values import entries_of, recalled
-from fleet_rlm.sessions.volumes import LocalVolume, Quota
+from fleet_rlm.sessions.volumes import Quota, Volume
 from fleet_rlm.sessions.volumes.volume import Texts
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Session:
         self._running: Run | None = None
         self._fresh: frozenset[str] = frozenset()  # what the latest question was given
         self._closed = False
-        self.volume: LocalVolume = shelf.volume(found.volume, quota)
+        self.volume: Volume = shelf.volume(found.volume, quota)
         self._durable = Durable(shelf, found)
         self._state = self._durable.state
         self.notices = list(self._durable.notices)

@@ -18,8 +18,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fleet_rlm.core.errors import UserError
@@ -28,9 +28,9 @@ from fleet_rlm.sessions.errors import ManifestError, ManifestMissing, SessionExi
 from fleet_rlm.sessions.lease import Lease
 from fleet_rlm.sessions.manifest import Revisions, Signer
 from fleet_rlm.sessions.state import State, blobs_of
-from fleet_rlm.sessions.volumes import LocalVolume, Quota
+from fleet_rlm.sessions.volumes import LocalVolumes, Quota, Volume, VolumeError, Volumes
+from fleet_rlm.sessions.volumes.named import is_name
 
-_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_CHARS = 100
 
 
@@ -52,16 +52,25 @@ class Entry:
 
 
 class Shelf:
-    """The sessions below a home, by default that of the environment's settings."""
+    """The sessions of a home.
 
-    def __init__(self, home: Path | None = None) -> None:
+    Args:
+        home: by default that of the environment's settings.
+        volumes: where they live; by default directories of the home.
+    """
+
+    def __init__(self, home: Path | None = None, volumes: Volumes | None = None) -> None:
         self.home = home or Settings.from_environ().home
+        self.volumes = volumes or LocalVolumes(self.home)
 
     def entries(self) -> list[Entry]:
         """All sessions, the one saved last first."""
-        found = {path.name for path in self.home.glob("volumes/*/meta/sessions/*")}
-        found |= {path.stem for path in self.home.glob("sessions/*.json")}
-        entries = [entry for identity in found if (entry := self._entry(identity)) is not None]
+        noted = {path.stem for path in self.home.glob("sessions/*.json")}
+        live: dict[str, str] = {}
+        with contextlib.suppress(OSError):  # what can be told is told; opening one tells what is wrong
+            live = self.volumes.sessions()
+        found = (self._noted(one) or self._restored(one, live.get(one)) for one in noted | live.keys())
+        entries = [entry for entry in found if entry is not None]
         return sorted(entries, key=lambda entry: (entry.updated_at, entry.id), reverse=True)
 
     def find(self, name: str) -> Entry:
@@ -97,19 +106,13 @@ class Shelf:
         identity = f"{slug}-{secrets.token_hex(4)}"
         return State(id=identity, name=name, volume=volume or identity)
 
-    def volume(self, name: str, quota: Quota | None = None) -> LocalVolume:
-        """A volume by name; it need not exist yet.
-
-        Raises:
-            UserError: it cannot be the name of a volume.
-        """
-        if not _VOLUME.fullmatch(name):
-            raise UserError(f"{name!r} cannot be the name of a volume; use letters, digits, '.', '_' and '-'")
-        return LocalVolume(name, self.home / "volumes" / name, quota)
+    def volume(self, name: str, quota: Quota | None = None) -> Volume:
+        """A volume by name; it need not exist yet. Raises UserError if it cannot be the name of one."""
+        return self.volumes.named(name, quota)
 
     def documents(self, entry: Entry | State) -> Path:
         """The directory of the texts of a session's documents, which sandboxes map and therefore is a local one."""
-        return self._own(entry) / "documents"
+        return self.volume(entry.volume).documents(entry.id)
 
     def revisions(self, entry: Entry | State, *, writable: bool = True) -> Revisions:
         """A session's manifests.
@@ -136,44 +139,47 @@ class Shelf:
         finally:
             partial.unlink(missing_ok=True)
 
-    def forget(self, entry: Entry | State, runs: Iterable[str] = ()) -> None:
+    def forget(self, entry: Entry | State, runs: Collection[str] = ()) -> None:
         """Delete a session: its manifests, documents, runs and their files, and its volume if that is its own.
 
         Raises:
             OSError: something cannot be removed.
         """
-        own = self.volume(entry.volume).directory if entry.volume == entry.id else self._own(entry)
-        if own.exists():
-            shutil.rmtree(own)
+        volume = self.volume(entry.volume)
+        if entry.volume == entry.id:
+            self.volumes.remove(volume.name)
+        else:
+            volume.forget(entry.id)
+            for run in runs:
+                with contextlib.suppress(VolumeError):  # it has made none
+                    volume.delete(f"artifacts/{run}")
         for run in runs:
-            for of_run in (self.home / "runs" / run, self.volume(entry.volume).directory / "artifacts" / run):
-                shutil.rmtree(of_run, ignore_errors=True)
+            shutil.rmtree(self.home / "runs" / run, ignore_errors=True)
         for path in (self.home / "sessions").glob(f"{entry.id}.*"):
             path.unlink(missing_ok=True)
 
-    def _own(self, entry: Entry | State) -> Path:
-        return self.volume(entry.volume).meta(entry.id, writable=False).directory
-
-    def _entry(self, identity: str) -> Entry | None:
+    def _noted(self, identity: str) -> Entry | None:
+        """What was kept for lists; None where that is lost or damaged."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             entry = Entry(**json.loads((self.home / "sessions" / f"{identity}.json").read_bytes()))
-            if entry.id == identity and _VOLUME.fullmatch(entry.volume):
+            if entry.id == identity and is_name(entry.volume):
                 return entry
-        for place in self.home.glob(f"volumes/*/meta/sessions/{identity}"):
-            volume = place.parents[2].name
-            lost = Entry(id=identity, name=identity, volume=volume)
-            try:
-                revision = self.revisions(lost, writable=False).load().revision
-            except ManifestMissing:
-                return None  # it was never saved
-            except (ManifestError, OSError):
-                return lost  # opening it tells what is wrong
-            turns = revision.state["turns"]
-            count = sum(segment["count"] for segment in turns["segments"]) + len(turns["tail"])
-            return Entry(
-                id=identity, name=revision.state["name"], volume=volume, turns=count, updated_at=revision.created_at
-            )
         return None
+
+    def _restored(self, identity: str, volume: str | None) -> Entry | None:
+        """The same from the session's manifest in the volume it lives in; None if it was never saved."""
+        if volume is None:
+            return None
+        lost = Entry(id=identity, name=identity, volume=volume)
+        try:
+            revision = self.revisions(lost, writable=False).load().revision
+        except ManifestMissing:
+            return None
+        except (ManifestError, OSError):
+            return lost  # opening it tells what is wrong
+        turns = revision.state["turns"]
+        count = sum(segment["count"] for segment in turns["segments"]) + len(turns["tail"])
+        return replace(lost, name=revision.state["name"], turns=count, updated_at=revision.created_at)
 
 
 def checked_name(name: str) -> str:

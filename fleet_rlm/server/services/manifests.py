@@ -8,9 +8,13 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.services.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from fleet_rlm.sessions.volumes import Volume
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -30,13 +34,12 @@ async def state_of(home: Path, session: str) -> dict[str, Any]:
 def _state(home: Path, session: str) -> dict[str, Any]:
     from fleet_rlm.sessions.errors import ManifestError, ManifestMissing
     from fleet_rlm.sessions.manifest import Revisions, Signer
-    from fleet_rlm.sessions.volumes import LocalVolume
 
-    volume = _volume(home, session)
-    if volume is None:
-        raise NotFound("saved state of a session", session)
-    place = LocalVolume(volume, home / "volumes" / volume).meta(session, writable=False)
     try:
+        volume = _volume(home, session)
+        if volume is None:
+            raise NotFound("saved state of a session", session)
+        place = volume.meta(session, writable=False)
         return Revisions(place, Signer.of_home(home), session, lambda _: ()).load().revision.state
     except ManifestMissing:
         raise NotFound("saved state of a session", session) from None
@@ -48,13 +51,14 @@ def _state(home: Path, session: str) -> dict[str, Any]:
         ) from None
 
 
-def _volume(home: Path, session: str) -> str | None:
-    """The name of the volume in which a session lives."""
+def _volume(home: Path, session: str) -> Volume | None:
+    """The volume in which a session lives."""
+    from fleet_rlm.sessions.volumes import LocalVolumes
+
+    volumes = LocalVolumes(home)
     if not _NAME.fullmatch(session):
         return None
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        volume = json.loads((home / "sessions" / f"{session}.json").read_bytes())["volume"]
-        if _NAME.fullmatch(volume):
-            return str(volume)
-    found = next(iter(home.glob(f"volumes/*/meta/sessions/{session}")), None)  # what lists tell may be lost
-    return None if found is None else found.parents[2].name
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, UserError):
+        return volumes.named(json.loads((home / "sessions" / f"{session}.json").read_bytes())["volume"])
+    name = volumes.sessions().get(session)  # what lists tell may be lost
+    return None if name is None else volumes.named(name)

@@ -5,6 +5,7 @@ own state, and no verb here reaches it.
 """
 
 from fleet_rlm.sessions.volumes.local import LocalVolume
+from fleet_rlm.sessions.volumes.named import LocalVolumes, Volumes
 from fleet_rlm.sessions.volumes.volume import Entry, Quota, Volume, VolumeError, VolumeFull
 
-__all__ = ["Entry", "LocalVolume", "Quota", "Volume", "VolumeError", "VolumeFull"]
+__all__ = ["Entry", "LocalVolume", "LocalVolumes", "Quota", "Volume", "VolumeError", "VolumeFull", "Volumes"]

@@ -49,8 +49,25 @@ class LocalVolume(Volume):
         self.directory = directory
 
     def meta(self, session: str, *, writable: bool = True) -> DirectoryStorage:
-        place = self.directory / "meta" / "sessions" / session
+        place = self._sessions / session
         return storage_at(place) if writable else LocalStorage(place)
+
+    def documents(self, session: str) -> Path:
+        return self._sessions / session / "documents"
+
+    def sessions(self) -> list[str]:
+        return sorted(path.name for path in self._sessions.iterdir()) if self._sessions.is_dir() else []
+
+    def forget(self, session: str) -> None:
+        if (self._sessions / session).exists():
+            shutil.rmtree(self._sessions / session)
+
+    def contains(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.directory.resolve())
+
+    @property
+    def _sessions(self) -> Path:
+        return self.directory / "meta" / "sessions"
 
     async def atree(self, folder: str = "") -> list[Entry]:
         return await asyncio.to_thread(self._tree, folder)

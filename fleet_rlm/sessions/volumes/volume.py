@@ -85,6 +85,22 @@ class Volume(ABC):
         """
 
     @abstractmethod
+    def documents(self, session: str) -> Path:
+        """A local directory for the texts of a session's documents, which sandboxes map; it need not exist yet."""
+
+    @abstractmethod
+    def sessions(self) -> list[str]:
+        """The ids of the sessions that live here, sorted. Raises OSError where they cannot be listed now."""
+
+    @abstractmethod
+    def forget(self, session: str) -> None:
+        """Remove a session's manifests and documents; a session that is not here is no fault. Raises OSError."""
+
+    @abstractmethod
+    def contains(self, path: Path) -> bool:
+        """Whether a file at this path of this machine would be one of the volume's."""
+
+    @abstractmethod
     async def atree(self, folder: str = "") -> list[Entry]:
         """Everything below a folder, sorted by path; below the volume's top, its three roots."""
 
