@@ -24,6 +24,7 @@ from jupyter_core.utils import ensure_async
 
 from fleet_rlm.server import wire
 from fleet_rlm.server.services import errors
+from fleet_rlm.server.services.kernels.collecting import Collector
 
 LOOK_S = 0.25
 """Seconds between looks at the kernel's process."""
@@ -57,6 +58,7 @@ class _Header(msgspec.Struct):
 
 
 _header = msgspec.json.Decoder(_Header)
+_POLLIN = int(zmq.POLLIN)  # a flag of an enum takes longer to compare than a message to receive
 
 
 class Link:
@@ -65,16 +67,25 @@ class Link:
     Args:
         kernel_id: its id at the kernel manager.
         kernel: its own manager there.
+        collector: reads what it answers, together with what others do.
         on_events: called with the ids of a session and a run, the number of the first line, and lines of its log.
         on_alive: called with the runs that go on and the number of each one's next event.
         on_gone: called once, when the kernel has ended or was restarted.
     """
 
     def __init__(
-        self, kernel_id: str, kernel: Any, *, on_events: Events, on_alive: Alive, on_gone: Callable[[], object]
+        self,
+        kernel_id: str,
+        kernel: Any,
+        collector: Collector,
+        *,
+        on_events: Events,
+        on_alive: Alive,
+        on_gone: Callable[[], object],
     ) -> None:
         self.kernel_id = kernel_id
         self._kernel = kernel
+        self._collector = collector
         self._on_events = on_events
         self._on_alive = on_alive
         self._on_gone = on_gone
@@ -96,6 +107,7 @@ class Link:
         self._process = _process(self._kernel)
         self._control = self._kernel.connect_control(identity=self._session.bsession)
         self._control.on_recv(self._arrived)
+        self._unwatch = self._collector.watch(self._control, self._take)
         self.is_open = True
         self._watch = asyncio.create_task(self._look())
         try:
@@ -148,6 +160,7 @@ class Link:
         if not self.is_open:
             return
         self.is_open = False
+        self._unwatch()
         if not self._control.closed():
             self._control.close(linger=0)
         for answer in self._waiting.values():
@@ -181,17 +194,33 @@ class Link:
         raise errors.KernelDied(f"kernel {self.kernel_id} ended before it answered")
 
     def _arrived(self, frames: list[bytes]) -> None:
-        """Take a message, and what has come after it meanwhile: each turn of the loop costs more than a message."""
+        """Take a message that the stream found when it sent one, and what has come after it."""
         self._received(frames)
-        with contextlib.suppress(zmq.Again):
-            for _ in range(AT_ONCE):
-                if not self.is_open:
-                    break
-                self._received(self._control.socket.recv_multipart(zmq.NOBLOCK))
+        self._take()
+
+    def _take(self) -> None:
+        """Take all there is, and leave the loop to others after so many messages."""
+        for _ in range(AT_ONCE):
+            if not self.is_open:
+                return
+            if not self._control.socket.get(zmq.EVENTS) & _POLLIN:
+                break
+            self._received(self._control.socket.recv_multipart(zmq.NOBLOCK))
+        else:
+            asyncio.get_running_loop().call_soon(self._take)
+        if self._control.sending():  # there was no room for it, and there is now
+            self._control.flush(zmq.POLLOUT)
 
     def _received(self, frames: list[bytes]) -> None:
-        """Take one message. What `Session.deserialize` does beyond this costs three times as much, of a thousand a
-        second: it parses every date in two headers that nobody here reads."""
+        """Take one message."""
+        try:
+            self._read(frames)
+        except Exception:  # code in a kernel can send what it likes, and nothing tells again that more is there
+            logger.exception("a message of kernel %s cannot be read and is left out", self.kernel_id)
+
+    def _read(self, frames: list[bytes]) -> None:
+        """Do what a message says. What `Session.deserialize` does beyond this costs three times as much, of a thousand
+        a second: it parses every date in two headers that nobody here reads."""
         signature, *signed = frames[frames.index(DELIM) + 1 : frames.index(DELIM) + 6]
         if not hmac.compare_digest(signature, self._session.sign(signed)):
             logger.warning("a message of kernel %s has a wrong signature and is left out", self.kernel_id)

@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 from jupyter_core.utils import ensure_async
 
 from fleet_rlm.server.services import errors
+from fleet_rlm.server.services.kernels.collecting import Collector
 from fleet_rlm.server.services.kernels.environment import clean_environment
 from fleet_rlm.server.services.kernels.link import Link
 from fleet_rlm.server.services.kernels.places import Places, Take
@@ -117,6 +118,7 @@ class Kernels:
         self._links: dict[str, tuple[Owner, Link]] = {}
         self._own: dict[str, Owner] = {}
         self._held: list[Held] = []
+        self._collector = Collector()
         self._opening: WeakValueDictionary[tuple[Owner, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._idling: asyncio.Task[None] | None = None
@@ -257,6 +259,7 @@ class Kernels:
             kernel,
             on_events=lambda *told: self._told_events(kernel_id, *told),
             on_alive=lambda runs: self._told_alive(kernel_id, runs),
+            self._collector,
             on_gone=lambda: self._gone(kernel_id),
         )
         self._links[kernel_id] = owner, link
