@@ -116,9 +116,9 @@ class Kernels:
         self._forget = forget
         self._places = Places(place_for)
         self._links: dict[str, tuple[Owner, Link]] = {}
+        self._collector = Collector()
         self._own: dict[str, Owner] = {}
         self._held: list[Held] = []
-        self._collector = Collector()
         self._opening: WeakValueDictionary[tuple[Owner, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._idling: asyncio.Task[None] | None = None
@@ -257,9 +257,9 @@ class Kernels:
         link = Link(
             kernel_id,
             kernel,
+            self._collector,
             on_events=lambda *told: self._told_events(kernel_id, *told),
             on_alive=lambda runs: self._told_alive(kernel_id, runs),
-            self._collector,
             on_gone=lambda: self._gone(kernel_id),
         )
         self._links[kernel_id] = owner, link
