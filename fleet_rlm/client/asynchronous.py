@@ -31,6 +31,7 @@ from fleet_rlm.client.records import (
     Turn,
 )
 from fleet_rlm.client.runtime import AsyncRuntime
+from fleet_rlm.client.watching import events_of_run, events_of_session
 from fleet_rlm.core.events import Event
 
 API = "api/v1/"
@@ -177,7 +178,7 @@ class AsyncRuns(Resource):
         Raises:
             NotReached: the connection could not be made anew six times in a row.
         """
-        async with aclosing(self._connection.events(run, since)) as events:
+        async with aclosing(events_of_run(self._connection, run, since)) as events:
             async for event in events:
                 yield event
 
@@ -311,6 +312,20 @@ class AsyncSessions(Resource):
     async def state(self) -> Sequence[OpenSession]:
         """Those that are open in kernels of the server."""
         return (await self._connection.ask("GET", f"{API}sessions/state", OpenSessions)).sessions
+
+    async def events(self, session: str) -> AsyncGenerator[Event]:
+        """The events of its run that goes on, from its beginning, then of each that begins or is resumed.
+
+        `event.run` says of which. It begins when the first event is asked for, and never ends by itself. Each event
+        comes once, and in order within its run, whatever becomes of the connection meanwhile: a broken one is made
+        anew as for a run, and runs that came and went without one are told, too.
+
+        Raises:
+            NotReached: the connection could not be made anew six times in a row.
+        """
+        async with aclosing(events_of_session(self._connection, session)) as events:
+            async for event in events:
+                yield event
 
     async def export(self, session: str, to: str | Path, format: Literal["zip", "parquet"] = "zip") -> Path:
         """Write it to a file: "zip" is all of it, for `Session.import_`, "parquet" the spans of its runs."""

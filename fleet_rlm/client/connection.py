@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +17,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import msgspec
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
-from fleet_rlm.client.errors import BadAddress, NotReached, NotTrusted, Refused, refused
-from fleet_rlm.core.events import Event, decode
+from fleet_rlm.client.errors import BadAddress, NotReached, NotTrusted, refused
 
 T = TypeVar("T")
 
@@ -31,14 +29,6 @@ CONNECT_S = 10.0
 
 AGAIN_S = (0.1, 0.5)
 """Before each new attempt to ask."""
-
-PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Before each new attempt to go on where a connection broke; an event that arrives begins them anew."""
-
-CLOSED = {4404: "not_found", 4401: "invalid_token", 4400: "invalid_request"}
-"""Codes with which a connection is closed that would be closed again."""
-
-OVER, TOO_MANY = 1000, 429
 
 
 class Connection:
@@ -66,7 +56,7 @@ class Connection:
             raise BadAddress(f"{address!r} is no address of a server; write http://127.0.0.1:8000")
         if token is not None and not (token.isascii() and token.isprintable()):
             raise BadAddress("the token holds characters that no token has; was it copied with a line end?")
-        self._base = address.rstrip("/") + "/fleet/"
+        self.base = address.rstrip("/") + "/fleet/"
         self._headers = dict(headers or {})
         if token is not None:
             self._headers["Authorization"] = f"{'Bearer' if bearer else 'token'} {token}"
@@ -108,11 +98,11 @@ class Connection:
         async with self._sent(method, path, **options) as response:
             answer = await response.aread()
             if not response.is_success and response.status_code not in good:
-                raise refused(response.status_code, _json(answer), response.headers.get("Retry-After"))
+                raise refused(response.status_code, json_of(answer), response.headers.get("Retry-After"))
         try:
             return msgspec.json.decode(answer, type=type) if answer else msgspec.convert(None, type)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise NotReached(f"what {self._base} answers is nothing of fleet-rlm's: {error}") from error
+            raise NotReached(f"what {self.base} answers is nothing of fleet-rlm's: {error}") from error
 
     async def download(
         self, path: str, to: Path, query: dict[str, Any] | None = None, accept: str | None = None
@@ -128,7 +118,7 @@ class Connection:
         try:
             async with self._sent("GET", path, params=_given(query or {}), headers=headers) as response:
                 if not response.is_success:
-                    body = _json(await response.aread())
+                    body = json_of(await response.aread())
                     raise refused(response.status_code, body, response.headers.get("Retry-After"))
                 with partial.open("wb") as file:
                     async for piece in response.aiter_bytes():
@@ -141,7 +131,7 @@ class Connection:
     @asynccontextmanager
     async def _sent(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
         """The answer, whose body is still to be read."""
-        request = self._http.build_request(method, self._base + path, **options)
+        request = self._http.build_request(method, self.base + path, **options)
         try:
             for pause in (*AGAIN_S, None):
                 try:
@@ -158,55 +148,14 @@ class Connection:
                 await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if _untrusted(error):
-                raise self._not_trusted(error) from error
+                raise self.not_trusted(error) from error
             what = str(error) or "no answer in time"
-            raise NotReached(f"{self._base} does not answer ({error.__class__.__name__}: {what})") from error
+            raise NotReached(f"{self.base} does not answer ({error.__class__.__name__}: {what})") from error
 
-    async def events(self, run: str, since: int) -> AsyncGenerator[Event]:
-        """The events of a run from number `since` on, each once, until it is over; a broken connection is made anew.
-
-        Raises:
-            NotReached: it cannot be made any more.
-            Refused: there is no such run, or the sign-in has ended.
-        """
-        broken = 0
-        while True:
-            try:
-                async with self._watching(run, since) as socket:
-                    async for text in socket:
-                        told = msgspec.json.decode(text, type=_Frame)
-                        broken = 0
-                        if told.type == "ended":
-                            return
-                        if told.type == "error":
-                            raise Refused(OVER, told.code, told.message)
-                        for line in told.events:
-                            event = decode(bytes(line))
-                            if event.seq >= since:
-                                since = event.seq + 1
-                                yield event
-                        since = max(since, told.to + 1)
-                _if_for_good(socket.close_code, socket.close_reason)
-            except InvalidStatus as error:
-                if error.response.status_code < 500 and error.response.status_code != TOO_MANY:
-                    raise refused(error.response.status_code, _json(error.response.body or b"")) from error
-            except ConnectionClosed as error:
-                if error.rcvd is not None:
-                    _if_for_good(error.rcvd.code, error.rcvd.reason)
-            except ssl.SSLCertVerificationError as error:
-                raise self._not_trusted(error) from error
-            except (OSError, TimeoutError, InvalidMessage):  # it ended before or while it was made
-                pass
-            if broken >= len(PAUSES_S):
-                raise NotReached(f"{self._base} broke off at event {since} of run {run} and does not answer any more")
-            await asyncio.sleep(PAUSES_S[broken])
-            broken += 1
-
-    def _watching(self, run: str, since: int) -> connect:
-        query = urlencode({"run": run, "since": since})
-        address = f"ws{self._base.removeprefix('http')}api/v1/ws/execution/events?{query}"
+    def socket(self, path: str, query: dict[str, Any]) -> connect:
+        """A WebSocket below the API, to be opened by `async with`."""
         return connect(
-            address,
+            f"ws{self.base.removeprefix('http')}api/v1/{path}?{urlencode(query)}",
             additional_headers=self._headers,
             max_size=None,
             proxy=True if self._by_proxy else None,
@@ -214,10 +163,11 @@ class Connection:
             ssl=self._tls,
         )
 
-    def _not_trusted(self, error: Exception) -> NotTrusted:
+    def not_trusted(self, error: Exception) -> NotTrusted:
+        """The error of a certificate that proves nothing."""
         why = _untrusted(error)
         return NotTrusted(
-            f"{self._base} shows a certificate that is not trusted ({why.verify_message if why else error}); "
+            f"{self.base} shows a certificate that is not trusted ({why.verify_message if why else error}); "
             "name who signs it: ca='company.pem'"
         )
 
@@ -227,16 +177,6 @@ class Resource:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-
-class _Frame(msgspec.Struct):
-    """One thing the server says to who watches."""
-
-    type: str
-    events: list[msgspec.Raw] = []
-    to: int = -1
-    code: str = ""
-    message: str = ""
 
 
 def part(name: str) -> str:
@@ -262,16 +202,12 @@ def _untrusted(error: BaseException | None) -> ssl.SSLCertVerificationError | No
     return None
 
 
-def _if_for_good(code: int | None, reason: str | None) -> None:
-    if code in CLOSED:
-        raise refused(code, {"code": CLOSED[code], "message": reason or "not watched"})
-
-
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _json(content: bytes | bytearray) -> object:
+def json_of(content: bytes | bytearray) -> object:
+    """What an answer says, None where it is no JSON."""
     try:
         return json.loads(content)
     except ValueError:

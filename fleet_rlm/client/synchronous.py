@@ -54,12 +54,7 @@ class Runs(_Blocking[AsyncRuns]):
 
     def events(self, run: str, since: int = 0) -> Generator[Event]:
         """As `AsyncRuns.events`."""
-        events = self._coroutines.events(run, since)
-        try:
-            while (event := run_sync(_next(events))) is not None:
-                yield event
-        finally:
-            run_sync(events.aclose())
+        return _each(self._coroutines.events(run, since))
 
 
 class Sessions(_Blocking[AsyncSessions]):
@@ -78,6 +73,10 @@ class Sessions(_Blocking[AsyncSessions]):
     memory = _blocking(AsyncSessions.memory)
     edit_memory = _blocking(AsyncSessions.edit_memory)
     memory_items = _blocking(AsyncSessions.memory_items)
+
+    def events(self, session: str) -> Generator[Event]:
+        """As `AsyncSessions.events`."""
+        return _each(self._coroutines.events(session))
 
 
 class Artifacts(_Blocking[AsyncArtifacts]):
@@ -141,6 +140,14 @@ class Client(_Blocking[AsyncClient]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _each(events: AsyncGenerator[Event]) -> Generator[Event]:
+    try:
+        while (event := run_sync(_next(events))) is not None:
+            yield event
+    finally:
+        run_sync(events.aclose())
 
 
 async def _next(events: AsyncGenerator[Event]) -> Event | None:

@@ -17,6 +17,7 @@ def blocking() -> None:
         started = fleet.runs.start("Why?", session="one", context_paths=["logs"], mode="auto", budget=40)
         assert_type(started, Started)
         assert_type(fleet.runs.events(started.run), Generator[Event, None, None])
+        assert_type(fleet.sessions.events("one"), Generator[Event, None, None])
         assert_type(fleet.runs.wait(started.run), Run)
         assert_type(fleet.runs.spans(started.run), Page[Span])
         assert_type(fleet.sessions.list(search="one").items, list[Session])

@@ -15,7 +15,6 @@ import pytest
 from fleet_rlm.client import AsyncClient, Client, ClientError, NotReached, Refused
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import ApprovalAsk
-from tests.client.cutting import Cutting
 from tests.server.services.conftest import Model
 from tests.server.serving import ROOT, TOKEN, Serving
 
@@ -98,21 +97,6 @@ def test_a_branch_changes_one_reply(fleet: Client, run: str) -> None:
     reply = "[[ ## reasoning ## ]]\nx\n\n[[ ## answer ## ]]\nforty-three\n\n[[ ## completed ## ]]"
     branch = fleet.runs.wait(fleet.runs.branch(run, span, reply=reply).run)
     assert (branch.parent_run, branch.answer) == (run, "forty-three")
-
-
-def test_events_go_on_where_a_connection_broke(server: Serving, model: Model) -> None:
-    """Every connection is cut after a few frames, so that the run is watched over several of them."""
-    gate = model.gate("cut often")
-    with Cutting(server.port, after=1_500) as proxy, Client(proxy.address, token=TOKEN) as client:
-        with Client(server.origin, token=TOKEN) as direct:
-            started = direct.runs.start("cut often", session="client", mode="direct")
-            numbers = []
-            for event in client.runs.events(started.run):
-                numbers.append(event.seq)
-                if getattr(event, "type", None) == "llm":
-                    gate.open()
-            assert numbers == list(range(direct.runs.get(started.run).next))
-    assert proxy.cut >= 2
 
 
 def test_sessions_are_described_put_away_and_exported(fleet: Client, run: str, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ Runs do not end with the connection they were begun on; whoever comes back watch
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -19,16 +20,18 @@ from fleet_rlm.server.auth.credentials import TICKET
 from fleet_rlm.server.auth.guard import FleetSocket
 from fleet_rlm.server.base import HOUSE, told
 from fleet_rlm.server.faults import faults
-from fleet_rlm.server.services.errors import Refused, ServiceError
+from fleet_rlm.server.services.errors import Conflict, Refused, ServiceError
 from fleet_rlm.server.services.execution import messages
 from fleet_rlm.server.services.execution.messages import Approve, Cancel, Command, Message, frame
 from fleet_rlm.server.services.execution.pump import TRY_AGAIN, Gone, pump, send
 from fleet_rlm.server.services.owner import Owner
-from fleet_rlm.server.services.runs.models import ApproveRun, Id, Name, Strict, TraceMode
+from fleet_rlm.server.services.runs.models import ApproveRun, Id, Name, Started, Strict, TraceMode
 
 if TYPE_CHECKING:
     from fleet_rlm.server.services.runs.reading import Reading
     from fleet_rlm.server.services.runs.service import RunService
+
+T = TypeVar("T")
 
 MESSAGE_BYTES = 512 << 10
 TASKS = 32
@@ -161,32 +164,44 @@ class Drive(Socket):
         cancelled = asyncio.Event()
         self._starting.add(cancelled)
         try:
-            started = await self.runs.start(self.identity, said.asked())
+            started = await _to_its_end(self._started(said, cancelled))
         finally:
             self._starting.discard(cancelled)
         self._begun.add(started.run)
-        if cancelled.is_set():
-            await self.runs.stop(self.identity, started.run)
         try:
             await send(self, messages.accepted(said.id, started))
             await pump(self, self.reading, self.identity, started.run, started.next, said.trace_mode)
         finally:
             self._begun.discard(started.run)
 
+    async def _started(self, said: Message, cancelled: asyncio.Event) -> Started:
+        started = await self.runs.start(self.identity, said.asked())
+        if cancelled.is_set():
+            await self.runs.stop(self.identity, started.run)
+        return started
+
     async def _cancel(self, said: Cancel) -> None:
-        for starting in self._starting if said.run is None else ():
-            starting.set()
-        for run in [said.run] if said.run is not None else list(self._begun):
-            await self.runs.stop(self.identity, run)
+        if said.run is not None:
+            await _to_its_end(self.runs.stop(self.identity, said.run))
+        else:
+            for starting in self._starting:
+                starting.set()
+            await _to_its_end(self._stop(list(self._begun)))
         await send(self, frame("done", id=said.id))
+
+    async def _stop(self, runs: list[str]) -> None:
+        for run in runs:
+            with contextlib.suppress(Conflict):  # it ended by itself
+                await self.runs.stop(self.identity, run)
 
     async def _command(self, said: Command) -> None:
         self.take("execute")
-        result = await self.runs.command(self.identity, said.session_id, said.command, said.args)
+        result = await _to_its_end(self.runs.command(self.identity, said.session_id, said.command, said.args))
         await send(self, frame("command_result", id=said.id, command=said.command, result=result))
 
     async def _approve(self, said: Approve) -> None:
-        await self.runs.approve(self.identity, said.run, ApproveRun(answer=said.answer, ask=said.ask, note=said.note))
+        asked = ApproveRun(answer=said.answer, ask=said.ask, note=said.note)
+        await _to_its_end(self.runs.approve(self.identity, said.run, asked))
         await send(self, frame("done", id=said.id))
 
     async def _misunderstood(self, text: str | bytes, error: ValidationError | Refused) -> None:
@@ -208,7 +223,8 @@ class Drive(Socket):
 class WatchQuery(Strict):
     """What to watch: one run from event `since` on, or every run of a session (by id or name) from now on.
 
-    With both it begins with that run, and goes on with the session's later ones.
+    A session's run that goes on is told from its beginning. With both it begins with that run, and goes on with those
+    of the session that begin or are resumed meanwhile and later.
     """
 
     run: Id | None = None
@@ -248,16 +264,36 @@ class Watch(Socket):
     async def _watch(self, asked: WatchQuery) -> None:
         try:
             self.take("read")
-            if asked.run is not None:
-                await pump(self, self.reading, self.identity, asked.run, asked.since, asked.trace)
             if asked.session is not None:
-                async for run, first in self.reading.begun_in(self.identity, asked.session):
-                    if run != asked.run:
-                        await pump(self, self.reading, self.identity, run, first, asked.trace)
+                await self._watch_session(asked, asked.session)
+            elif asked.run is not None:
+                await pump(self, self.reading, self.identity, asked.run, asked.since, asked.trace)
         except ServiceError as error:
             self.close({400: BAD_QUERY, 404: NOT_FOUND, 429: TRY_AGAIN}.get(error.status, FAULT), _brief(str(error)))
             raise Gone from error
         self.close(1000, "the run is over")
+
+    async def _watch_session(self, asked: WatchQuery, session: str) -> None:
+        places: dict[str, int] = {}
+        async with self.reading.beginning_in(self.identity, session) as starts:
+            await send(self, frame("watching", session=session))
+            run, first = (asked.run, asked.since) if asked.run is not None else await starts.get()
+            while True:
+                place = max(first, places.get(run, 0))
+                if run not in places or (await self.reading.get(self.identity, run)).next > place:
+                    places[run] = await pump(self, self.reading, self.identity, run, place, asked.trace)
+                run, first = await starts.get()
+
+
+_lasting: set[asyncio.Task[Any]] = set()  # a loop keeps only weak references
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Do what a client asked, though it may leave meanwhile: half of it would leave a kernel that nobody ends."""
+    task = asyncio.ensure_future(work)
+    _lasting.add(task)
+    task.add_done_callback(_lasting.discard)
+    return await asyncio.shield(task)
 
 
 def _brief(sentence: str) -> str:

@@ -5,6 +5,7 @@
 | `accepted` | `id`, `run`, `session`, `next`: the question of that `id` is being answered by that run |
 | `events` | `run`, `from`, `to`, `events`: events v1, in order; `from` follows the last `to` |
 | `ended` | `run`, `status`, `next`: nothing more comes of it unless it is resumed; "cut" says that its kernel died |
+| `watching` | `session`: from here on no run of it that begins or is resumed is missed |
 | `command_result` | `id`, `command`, `result` |
 | `done` | `id`: a cancel or approve was carried out |
 | `error` | `id`, `code`, `message` |

@@ -60,8 +60,11 @@ def _looked_at(written: asyncio.Future[None]) -> None:
 
 async def pump(
     socket: Socket, reading: Reading, identity: Identity, run: str, since: int, trace: TraceMode = "verbose"
-) -> None:
+) -> int:
     """Send a run's events from `since` on, and how it ended.
+
+    Returns:
+        the number of its next event.
 
     Raises:
         Gone: the client is.
@@ -77,6 +80,7 @@ async def pump(
     if not status:
         status = (await reading.get(identity, run)).status
     await send(socket, messages.frame("ended", run=run, status=status, next=place), f"since={place}")
+    return place
 
 
 _latest: tuple[Batch, TraceMode, bytes] | None = None

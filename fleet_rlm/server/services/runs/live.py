@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 KEPT_S = 30.0
 """How long the latest events of a run that is over stay in memory: longer than its kernel tells of it."""
+
+Starts = asyncio.Queue[tuple[str, int]]
+"""Runs, and the number of the first event to come of each."""
 
 logger = logging.getLogger("fleet_rlm")
 
@@ -51,7 +55,7 @@ class LiveRuns:
         self._open_store = store
         self._door = door
         self._runs: dict[str, Live] = {}
-        self._watching: dict[tuple[Owner, str], set[asyncio.Queue[tuple[str, int]]]] = {}
+        self._watching: dict[tuple[Owner, str], set[Starts]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def get(self, run: str) -> Live | None:
@@ -89,16 +93,16 @@ class LiveRuns:
         for live in [one for one in self.of(owner) if one.held.session == session]:
             await self.leave(live.feed.run)
 
-    async def begun_in(self, owner: Owner, session: str) -> AsyncGenerator[tuple[str, int]]:
-        """Runs of a session as they begin, and the number of each one's first event, first the one going on."""
-        starts: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    @contextmanager
+    def beginning_in(self, owner: Owner, session: str) -> Iterator[Starts]:
+        """Runs of a session as they begin or go on, while the block lasts, first the one that goes on now."""
+        starts: Starts = asyncio.Queue()
         self._watching.setdefault((owner, session), set()).add(starts)
         try:
             for live in self.of(owner):
                 if live.held.session == session and not live.feed.is_over:
                     starts.put_nowait((live.feed.run, 0))
-            while True:
-                yield await starts.get()
+            yield starts
         finally:
             self._watching[owner, session].discard(starts)
             if not self._watching[owner, session]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.page import Page
 from fleet_rlm.server.services.runs.feed import Batch
 from fleet_rlm.server.services.runs.history import MOST, History
-from fleet_rlm.server.services.runs.live import LiveRuns
+from fleet_rlm.server.services.runs.live import LiveRuns, Starts
 from fleet_rlm.server.services.runs.models import EventPage, Run, Span
 from fleet_rlm.server.services.runs.owned import Owned
 from fleet_rlm.server.services.runs.shown import fold, run_of, span_of
@@ -149,17 +149,14 @@ class Reading:
         finally:
             history.close()
 
-    async def begun_in(self, identity: Identity, session: str) -> AsyncGenerator[tuple[str, int]]:
-        """Runs of a session as they begin, and the number of the first event to come of each, first the one going on.
-
-        Never ends by itself.
-        """
+    @asynccontextmanager
+    async def beginning_in(self, identity: Identity, session: str) -> AsyncGenerator[Starts]:
+        """Runs of a session as they begin or go on, while the block lasts, first the one that goes on now."""
         owner = Owner.of(identity)
         held = self._kernels.find(owner, session)
         key = held.session if held is not None else await self._owned.session(identity, session)
-        async with aclosing(self._live.begun_in(owner, key)) as starts:
-            async for start in starts:
-                yield start
+        with self._live.beginning_in(owner, key) as starts:
+            yield starts
 
     async def _check_place(self, identity: Identity, run: str, since: int) -> None:
         """Whoever reads on from behind the end would miss what a resumed run writes there.

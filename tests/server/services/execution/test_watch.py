@@ -81,6 +81,25 @@ def test_a_session_is_watched_from_run_to_run(server: Serving) -> None:
     assert [run for run, _ in itertools.groupby(event["run"] for event in watching.events)] == [first, second]
 
 
+def test_a_session_says_when_it_is_watched_and_tells_a_run_that_is_resumed(server: Serving, model: Model) -> None:
+    gate = model.gate("stopped and resumed")
+    with server.drive() as driving:
+        run = driving.ask("stopped and resumed", session_id="watch", execution_mode="direct")["run"]
+        driving.until_event("span.start", type="llm")
+        server.post(f"runs/{run}/stop", 202)
+        driving.until("ended")
+    gate.open()
+    with server.watch(f"session=watch&run={run}") as both, server.watch("session=watch") as later:
+        for talk in (both, later):
+            assert talk.until("watching")["session"] == "watch"
+        assert both.until("ended")["status"] == "stopped"
+        left = server.post(f"runs/{run}/resume", 200)["next"]
+        assert [talk.until("ended")["status"] for talk in (both, later)] == ["ok", "ok"]
+        following = server.get(f"runs/{run}")["next"]
+    assert both.numbers == list(range(following))
+    assert later.numbers == list(range(left, following))
+
+
 def test_a_compact_trace_leaves_out_text_as_it_arrives_and_keeps_the_numbers(server: Serving, run: str) -> None:
     with server.watch(f"run={run}&trace=off") as talk:
         frames = [talk.until("events")]
