@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -21,6 +22,7 @@ from typing import Any
 
 from fleet_rlm import __version__
 from fleet_rlm.agent.documents import Documents
+from fleet_rlm.core.disk import settle, settle_names
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.core.events import Event, RunStart, encode
 from fleet_rlm.core.run import Run
@@ -60,9 +62,12 @@ def exported(state: State, volume: Volume, shelf: Shelf, path: Path) -> Path:
         )
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as file:
-            _fill(file, state, volume, shelf)
+        with open(partial, "xb") as whole:
+            with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as file:
+                _fill(file, state, volume, shelf)
+            settle(whole)  # before it takes the place of an older one
         os.replace(partial, path)
+        settle_names(path.parent)
     except OSError as error:
         raise ArchiveError(f"the session cannot be exported to {path}: {error.strerror or error}") from error
     finally:
@@ -199,6 +204,7 @@ def _take_in(
         )
     fresh = shelf.new(wanted)
     documents, volume = shelf.documents(fresh), shelf.volume(fresh.volume)
+    made: list[Path] = []
     try:
         blobs = {part.filename[6:]: b"".join(_pieces(file, part.filename)) for part in parts if _is(part, "blobs")}
         for digest, data in blobs.items():
@@ -211,6 +217,8 @@ def _take_in(
                     copy = Path(scratch) / "part"
                     _unpack(file, part.filename, copy, path)
                     volume.write(part.filename[7:], copy)
+        if documents.is_dir():
+            settle_names(documents)
         try:
             state = State.unpacked(
                 {**told, "id": fresh.id, "name": wanted, "volume": fresh.volume, "origin": before},
@@ -222,13 +230,15 @@ def _take_in(
         _check_documents(state.documents, path)
         state.sandbox = state.pending = None
         state.turns.unseal()
-        _runs(file, parts, state, shelf, path)
+        _runs(file, parts, state, shelf, path, made)
         packed, needed = state.packed()
         revision = shelf.revisions(state).save(packed, needed)
         shelf.note(state, revision.created_at)
     except BaseException:
         with contextlib.suppress(OSError):  # what is told is why it was not imported
             shelf.volumes.remove(fresh.volume)
+        for directory in made:
+            shutil.rmtree(directory, ignore_errors=True)
         raise
     return state
 
@@ -250,8 +260,10 @@ def _check_documents(documents: Documents, path: Path) -> None:
             raise ArchiveError(f"{path} has a document kept under {digest[:80]!r}, which is no hash")
 
 
-def _runs(file: zipfile.ZipFile, parts: list[zipfile.ZipInfo], state: State, shelf: Shelf, path: Path) -> None:
-    """Take in the logs of the runs; a run this home has already stays as it is."""
+def _runs(
+    file: zipfile.ZipFile, parts: list[zipfile.ZipInfo], state: State, shelf: Shelf, path: Path, made: list[Path]
+) -> None:
+    """Take in the logs of the runs, in directories that are added to `made`; a run this home has already stays."""
     mine = {turn.run for turn in state.turns}
     for part in parts:
         if not _is(part, "runs"):
@@ -265,10 +277,14 @@ def _runs(file: zipfile.ZipFile, parts: list[zipfile.ZipInfo], state: State, she
             _unpack(file, part.filename, copy, path)
             events = _readable(copy, run, path)
             target.parent.mkdir(mode=0o700, parents=True)
+            made.append(target.parent)
             for event in events:
                 if isinstance(event, RunStart):
                     event.session = state.id
-            target.write_bytes(b"".join(encode(event) + b"\n" for event in events))
+            with open(target, "xb") as log:
+                log.writelines(encode(event) + b"\n" for event in events)
+                settle(log)
+            settle_names(target.parent)
 
 
 def _readable(log: Path, run: str, path: Path) -> list[Event]:
@@ -292,8 +308,9 @@ def _unpack(file: zipfile.ZipFile, name: str, to: Path, path: Path, digest: str 
         for piece in _pieces(file, name):
             seen.update(piece)
             target.write(piece)
-    if digest is not None:
-        _check_hash(digest, seen.hexdigest(), path)
+        if digest is not None:
+            _check_hash(digest, seen.hexdigest(), path)
+            settle(target)
 
 
 def _check_hash(wanted: str, found: str, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable
@@ -285,3 +286,43 @@ def test_a_turn_asked_after_an_import_goes_on(exported: Path) -> None:
         session.ask("And now?", lm=lm)
         assert "written" in server.requests[0].text
         assert "is called Ada" in server.requests[0].text
+
+
+def test_what_is_exported_and_imported_is_on_the_disk_before_anything_names_it(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[tuple[int, int]] = []
+    really = os.fsync
+
+    def heard(fd: int) -> None:
+        really(fd)
+        told = os.fstat(fd)
+        settled.append((told.st_ino, 0 if stat.S_ISDIR(told.st_mode) else told.st_size))
+
+    monkeypatch.setenv("FLEET_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(os, "fsync", heard)
+    with fleet.Session.import_(exported) as session:
+        document, (turn,) = session.documents.get(), session.turns
+        log = tmp_path / "elsewhere" / "runs" / str(turn.run) / "events.jsonl"
+        manifest = sorted(document.path.parents[1].glob("manifest-*.json"))[0]
+        before = settled[: settled.index((manifest.stat().st_ino, manifest.stat().st_size))]
+        for file in (document.path, log):
+            assert (file.stat().st_ino, file.stat().st_size) in before
+            assert (file.parent.stat().st_ino, 0) in before
+        copy = session.export(tmp_path / "copy.zip")
+        assert (copy.stat().st_ino, copy.stat().st_size) in settled
+        assert settled[-1] == (copy.parent.stat().st_ino, 0)
+
+
+def test_an_import_that_fails_leaves_no_log_behind_that_a_later_one_would_take_for_whole(
+    fleet_home: Path, tmp_path: Path
+) -> None:
+    with model(react_step=[DONE] * 2, react_extract=saying()) as (_, lm), fleet.Session("incident") as session:
+        runs = [session.ask(question, lm=lm).id for question in ("First?", "Second?")]
+        file = session.export(tmp_path / "out.zip")
+    for run in runs:
+        shutil.rmtree(fleet_home / "runs" / run)
+    damaged = rebuilt(file, lambda parts: parts.update({f"runs/{runs[1]}/events.jsonl": b"{}\n"}))
+    with pytest.raises(ArchiveError, match="is damaged"):
+        fleet.Session.import_(damaged, "copy")
+    assert os.listdir(fleet_home / "runs") == []

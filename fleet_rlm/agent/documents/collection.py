@@ -18,6 +18,7 @@ from typing import Any
 from fleet_rlm.agent.context import RESERVED
 from fleet_rlm.agent.documents.document import Document
 from fleet_rlm.agent.documents.errors import DocumentError
+from fleet_rlm.core.disk import settle, settle_names
 from fleet_rlm.core.redaction import Redactor
 
 
@@ -119,18 +120,13 @@ class Documents:
                     chars, lines = chars + len(piece), lines + piece.count("\n")
                     file.write(data)
                 if self._temporary is None:  # a state will name it: it is on the disk before that
-                    file.flush()
-                    os.fsync(file.fileno())
+                    settle(file)
             os.replace(partial, self.directory / digest.hexdigest())
         except BaseException:
             os.unlink(partial)
             raise
         if self._temporary is None:
-            folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            settle_names(self.directory)
         return Kept(digest.hexdigest(), chars, lines)
 
     def put(self, alias: str, source: str, kind: str, kept: Kept, metadata: Mapping[str, Any]) -> Document:

@@ -13,6 +13,8 @@ import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from fleet_rlm.core.disk import settle, settle_names
+
 
 class Storage(ABC):
     """Files by name; `str()` of it tells a user where they lie."""
@@ -74,16 +76,11 @@ class LocalStorage(DirectoryStorage):
         try:
             with open(fd, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                settle(file)
             os.link(partial, self.directory / name)
         finally:
             os.unlink(partial)
-        folder = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        settle_names(self.directory)
 
 
 class ObjectStorage(DirectoryStorage):
@@ -96,8 +93,7 @@ class ObjectStorage(DirectoryStorage):
         try:
             with open(fd, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # before closing: an upload that fails is told here
+                settle(file)  # before closing: an upload that fails is told here
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink()

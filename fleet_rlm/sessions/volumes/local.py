@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fleet_rlm.core import inside
+from fleet_rlm.core.disk import settle
 from fleet_rlm.sessions.manifest.storage import DirectoryStorage, LocalStorage, storage_at
 from fleet_rlm.sessions.volumes.volume import (
     DEPTH,
@@ -142,8 +143,7 @@ class LocalVolume(Volume):
                         shutil.copyfileobj(source, file, _CHUNK)
                     else:
                         file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    settle(file)
                 os.replace(partial, name, src_dir_fd=fd, dst_dir_fd=fd)
             except BaseException:
                 with contextlib.suppress(OSError):
