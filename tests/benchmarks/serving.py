@@ -252,6 +252,8 @@ async def _watch(base: str, queries: list[str]) -> None:
                 told = json.loads(text)
                 if told["type"] == "ended":
                     break
+                if told["type"] != "events":
+                    continue
                 assert told["from"] == following, f"{query}: {following} was due, not {told['from']}"
                 following = told["to"] + 1
                 latencies.extend(now - event["ts"] / 1e6 for event in told["events"])
