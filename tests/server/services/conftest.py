@@ -48,7 +48,7 @@ def model() -> Iterator[Model]:
         gate = next((one for word, one in made.gates.items() if word in prompt.user), None)
         text = _step(prompt) if prompt.role == "react_step" else _answered(prompt)
         if prompt.role == "bare":
-            return Reply("plain", gate=gate)
+            return Reply("plain", gate=gate, cut=300 if "broken off" in prompt.user else None)
         return Reply(text.json() if prompt.wants_json else text, gate=gate)
 
     with LMServer(script, key=KEY) as server:

@@ -43,6 +43,7 @@ class Held:
     Attributes:
         session, name: its id and how its user calls it.
         home: FLEET_HOME of the kernel, where its runs write their logs.
+        is_beginning: the kernel was asked to begin a run there, and has not answered yet.
     """
 
     owner: Owner
@@ -51,6 +52,7 @@ class Held:
     name: str
     home: Path
     used_at: float = field(default_factory=time.monotonic)
+    is_beginning: bool = False
 
 
 class Listener(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 from jupyter_server import CallContext
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -16,6 +16,7 @@ from tornado.web import Finish, HTTPError
 
 from fleet_rlm.server.base import Handler
 from fleet_rlm.server.services.lm.grants import BadToken, Grant
+from fleet_rlm.server.services.lm.metering import UpstreamFailed
 from fleet_rlm.server.services.lm.service import BODY_BYTES
 
 
@@ -107,7 +108,22 @@ class ChatCompletions(KernelHandler):
                         await self.flush()
             except StreamClosedError:
                 return
+            except UpstreamFailed as fault:
+                if not self._headers_written:
+                    raise
+                self._break_off(fault)
         self.finish(set_content_type=passed.content_type)
+
+    def _break_off(self, fault: UpstreamFailed) -> NoReturn:
+        """End a stream as its provider did, so that nobody takes what came of it for a whole answer.
+
+        Raises:
+            Finish: always.
+        """
+        self.log.warning("%s %s: %s", self.request.method, self.request.path, fault)
+        connection: Any = self.request.connection
+        connection.close()  # without the end that a whole answer has
+        raise Finish
 
 
 class ModelsList(KernelHandler):

@@ -165,9 +165,11 @@ class Gateway:
             options = body.get("stream_options")
             sent["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         headers = {"Authorization": f"Bearer {upstream.key}"} if upstream.key else {}
+        headers["Content-Type"] = "application/json"
+        content = json.dumps(sent)  # escaped, because half of a surrogate pair has no other form
         try:
             request = self._client.build_request(
-                "POST", f"{upstream.base}/chat/completions", json=sent, headers=headers
+                "POST", f"{upstream.base}/chat/completions", content=content, headers=headers
             )
             response = await self._client.send(request, stream=True)
         except httpx.HTTPError as error:
@@ -195,9 +197,16 @@ def _charged(used: Used, price: Price | None) -> dict[str, int]:
     return {"tokens_per_day": used.tokens, COST: math.ceil(cost * MICRO)}
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # no JSON, or none that can be written again
+        raise ValueError(text)
+    return number
+
+
 def _body(raw: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fleet_rlm.server.services.errors import Conflict, ModelUnavailable, Refused, Unavailable
+from fleet_rlm.server.services.errors import Busy, Conflict, ModelUnavailable, Refused, Unavailable
 from fleet_rlm.server.services.kernels.service import Held, Kernels
 from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.runs.door import Door, Entry
@@ -88,11 +88,11 @@ class RunService:
         self._owned.catch_up(owner)
         async with self._door.entering(owner, "run.start") as entry:
             held = await self._kernels.open(owner, asked.session, asked.kernel_id)
-            self._allow(held.link.kernel_id, asked.budget)
             told = asked.model_dump(include=ENGINE_OPTIONS)
             return await self._begun(
                 entry,
                 held,
+                asked.budget,
                 "start",
                 message=asked.message,
                 options=self._for_engine(held, told),
@@ -115,10 +115,9 @@ class RunService:
         owner = Owner.of(identity)
         async with self._door.entering(owner, "run.resume", run) as entry:
             held = await self._kernels.open(owner, session)
-            self._allow(held.link.kernel_id, asked.budget)
             await self._live.leave(run)
             changes = self._for_engine(held, asked.model_dump())
-            return await self._begun(entry, held, "resume", run=run, changes=changes)
+            return await self._begun(entry, held, asked.budget, "resume", run=run, changes=changes)
 
     async def branch(self, identity: Identity, run: str, asked: BranchRun) -> Started:
         """Another run from one of its spans on. Raises as `start`."""
@@ -126,9 +125,8 @@ class RunService:
         owner = Owner.of(identity)
         async with self._door.entering(owner, "run.branch", run) as entry:
             held = await self._kernels.open(owner, session)
-            self._allow(held.link.kernel_id, asked.budget)
             changes = self._for_engine(held, asked.model_dump(exclude={"span"}))
-            return await self._begun(entry, held, "branch", run=run, span=asked.span, changes=changes)
+            return await self._begun(entry, held, asked.budget, "branch", run=run, span=asked.span, changes=changes)
 
     async def approve(self, identity: Identity, run: str, asked: ApproveRun) -> None:
         """Answer what a run asks. Raises Conflict: it asks nothing, or was answered; Refused: no such option."""
@@ -172,13 +170,20 @@ class RunService:
                 given[option] = name
         return given
 
-    async def _begun(self, entry: Entry, held: Held, verb: str, **args: Any) -> Started:
-        told = await _answer(held, verb, session=held.session, **args)
-        run, following = told["run"], told["next"]
-        late = self._live.get(run)
-        if late is not None and late.feed.is_over and late.feed.next <= following:
-            await self._live.leave(run)  # the end from before the resume, told once more while the kernel was asked
-        live = self._live.get(run) or self._live.begin(held, run, following)
+    async def _begun(self, entry: Entry, held: Held, budget: int | None, verb: str, **args: Any) -> Started:
+        if held.is_beginning or self._live.is_working(held):  # or a run that goes on would get its model calls anew
+            raise Busy(f"session {held.name!r} is answering a question; stop its run, or wait for it")
+        held.is_beginning = True
+        try:
+            self._allow(held.link.kernel_id, budget)
+            told = await _answer(held, verb, session=held.session, **args)
+            run, following = told["run"], told["next"]
+            late = self._live.get(run)
+            if late is not None and late.feed.is_over and late.feed.next <= following:
+                await self._live.leave(run)  # the end from before the resume, told once more while the kernel was asked
+            live = self._live.get(run) or self._live.begin(held, run, following)
+        finally:
+            held.is_beginning = False
         self._door.follow(entry, live, metered=self._kernels.is_own(held))
         return Started(run=run, session=held.session, next=following)
 

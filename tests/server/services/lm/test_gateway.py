@@ -31,6 +31,7 @@ def fresh(server: Serving, token: str) -> openai.OpenAI:
 
 
 ASK = {"model": "twin", "messages": [{"role": "user", "content": "plainly"}]}
+BROKEN_OFF = {"role": "user", "content": "broken off"}
 
 
 def test_a_run_reaches_its_model_by_the_servers_key_only(server: Serving, model: Model, token: str) -> None:
@@ -70,6 +71,21 @@ def test_calls_at_once_do_not_pass_the_budget(fresh: openai.OpenAI, model: Model
             gate.open()
             statuses = sorted(answer.result().status_code for answer in answers)
     assert statuses == [200] * 4 + [403] * 5
+
+
+def test_a_start_that_is_refused_gives_the_run_that_goes_on_no_calls(
+    server: Serving, model: Model, fresh: openai.OpenAI
+) -> None:
+    gate, before = model.gate("one call of two"), model.server.calls
+    run = server.post("runs", message="one call of two", session="gateway", mode="direct", budget=2)["run"]
+    model.server.wait_for(before + 1)
+    refused = server.post("runs", 409, message="More?", session="gateway", mode="direct", budget=50)
+    assert refused["code"] == "session_busy"
+    fresh.chat.completions.create(**ASK)
+    with pytest.raises(openai.PermissionDeniedError):
+        fresh.chat.completions.create(**ASK)
+    gate.open()
+    assert server.finished(run)["status"] == "ok"
 
 
 def test_a_model_that_is_not_allowed_is_not_called(fresh: openai.OpenAI, model: Model) -> None:
@@ -142,6 +158,35 @@ def test_no_field_of_a_router_chooses_another_model_or_place(fresh: openai.OpenA
     with pytest.raises(openai.BadRequestError, match=field):
         fresh.chat.completions.create(**ASK, extra_body={field: ["another"]})
     assert model.server.calls == before
+
+
+def test_a_stream_that_the_provider_breaks_off_is_not_taken_for_a_whole_answer(
+    server: Serving, fresh: openai.OpenAI
+) -> None:
+    pieces = fresh.chat.completions.create(**{**ASK, "messages": [BROKEN_OFF]}, stream=True)
+    with pytest.raises(openai.APIConnectionError):
+        list(pieces)
+    assert "the provider broke off (RemoteProtocolError)" in server.log()
+    assert "Cannot send error response" not in server.log()
+
+
+def test_half_of_a_pair_of_signs_goes_to_the_provider_as_it_came(
+    fresh: openai.OpenAI, token: str, server: Serving, model: Model
+) -> None:
+    body = rb'{"model": "twin", "messages": [{"role": "user", "content": "half \ud83d"}]}'
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = httpx.post(server.base + "lm/chat/completions", headers=headers, content=body, trust_env=False)
+    assert answer.status_code == 200
+    assert model.server.requests[-1].text == "half \ud83d"
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_numbers_that_are_none_are_refused(server: Serving, token: str, number: bytes) -> None:
+    body = b'{"model": "twin", "messages": [], "temperature": %s}' % number
+    answer = httpx.post(
+        server.base + "lm/chat/completions", headers={"Authorization": f"Bearer {token}"}, content=body, trust_env=False
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"model": "twin"}', b'{"model": "twin", "messages": [], "n": 2}'])
