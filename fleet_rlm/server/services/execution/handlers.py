@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError
@@ -92,11 +92,17 @@ class Socket(FleetSocket):
         """Count one thing that is asked. Raises TooFast: it is one too many."""
         self.settings[HOUSE].rates.take(Owner.of(self.identity), kind)
 
+    def is_full(self) -> bool:
+        """Whether it has as much under way as it may; it is closed then."""
+        if len(self._tasks) < TASKS:
+            return False
+        self.close(TOO_MUCH, "too much at once")
+        return True
+
     def begin(self, work: Coroutine[Any, Any, None], identity: str | None = None) -> None:
         """Do something meanwhile; what goes wrong is told to the client under the id of what it asked."""
-        if len(self._tasks) >= TASKS:
+        if self.is_full():
             work.close()
-            self.close(TOO_MUCH, "too much at once")
             return
         task = asyncio.ensure_future(self._told(work, identity))
         self._tasks.add(task)
@@ -128,6 +134,9 @@ class Socket(FleetSocket):
         super().on_close()
 
 
+_lasting: set[asyncio.Task[Any]] = set()  # a loop keeps only weak references
+
+
 class Drive(Socket):
     """`/ws/execution`: ask, cancel, command, approve, and be told the events of what was asked here."""
 
@@ -151,58 +160,71 @@ class Drive(Socket):
             return
         match said:
             case Message():
-                self.begin(self._answer(said), said.id)
+                self._do(self._started(said), lambda started: self._answer(said, started), said.id)
             case Cancel():
-                self.begin(self._cancel(said), said.id)
+                self._do(self._stopped(said), lambda _: send(self, frame("done", id=said.id)), said.id)
             case Command():
-                self.begin(self._command(said), said.id)
+                self._do(self._carried_out(said), lambda result: self._result(said, result), said.id)
             case Approve():
-                self.begin(self._approve(said), said.id)
+                asked = ApproveRun(answer=said.answer, ask=said.ask, note=said.note)
+                approved = self.runs.approve(self.identity, said.run, asked)
+                self._do(approved, lambda _: send(self, frame("done", id=said.id)), said.id)
 
-    async def _answer(self, said: Message) -> None:
+    def _do(
+        self, asked: Coroutine[Any, Any, T], tell: Callable[[T], Coroutine[Any, Any, None]], identity: str | None
+    ) -> None:
+        """Do what was asked, to its end, and tell what comes of it as long as the client is there.
+
+        It may leave at once: half of a start would leave a kernel that nobody ends.
+        """
+        if self.is_full():
+            asked.close()
+            return
+        task = asyncio.ensure_future(asked)
+        _lasting.add(task)
+        task.add_done_callback(_lasting.discard)
+
+        async def told_then() -> None:
+            await tell(await asyncio.shield(task))
+
+        self.begin(told_then(), identity)
+
+    async def _started(self, said: Message) -> Started:
         self.take("execute")
         cancelled = asyncio.Event()
         self._starting.add(cancelled)
         try:
-            started = await _to_its_end(self._started(said, cancelled))
+            started = await self.runs.start(self.identity, said.asked())
         finally:
             self._starting.discard(cancelled)
         self._begun.add(started.run)
+        if cancelled.is_set():
+            await self.runs.stop(self.identity, started.run)
+        return started
+
+    async def _answer(self, said: Message, started: Started) -> None:
         try:
             await send(self, messages.accepted(said.id, started))
             await pump(self, self.reading, self.identity, started.run, started.next, said.trace_mode)
         finally:
             self._begun.discard(started.run)
 
-    async def _started(self, said: Message, cancelled: asyncio.Event) -> Started:
-        started = await self.runs.start(self.identity, said.asked())
-        if cancelled.is_set():
-            await self.runs.stop(self.identity, started.run)
-        return started
-
-    async def _cancel(self, said: Cancel) -> None:
+    async def _stopped(self, said: Cancel) -> None:
         if said.run is not None:
-            await _to_its_end(self.runs.stop(self.identity, said.run))
-        else:
-            for starting in self._starting:
-                starting.set()
-            await _to_its_end(self._stop(list(self._begun)))
-        await send(self, frame("done", id=said.id))
-
-    async def _stop(self, runs: list[str]) -> None:
-        for run in runs:
+            await self.runs.stop(self.identity, said.run)
+            return
+        for starting in self._starting:
+            starting.set()
+        for run in list(self._begun):
             with contextlib.suppress(Conflict):  # it ended by itself
                 await self.runs.stop(self.identity, run)
 
-    async def _command(self, said: Command) -> None:
+    async def _carried_out(self, said: Command) -> Any:
         self.take("execute")
-        result = await _to_its_end(self.runs.command(self.identity, said.session_id, said.command, said.args))
-        await send(self, frame("command_result", id=said.id, command=said.command, result=result))
+        return await self.runs.command(self.identity, said.session_id, said.command, said.args)
 
-    async def _approve(self, said: Approve) -> None:
-        asked = ApproveRun(answer=said.answer, ask=said.ask, note=said.note)
-        await _to_its_end(self.runs.approve(self.identity, said.run, asked))
-        await send(self, frame("done", id=said.id))
+    async def _result(self, said: Command, result: Any) -> None:
+        await send(self, frame("command_result", id=said.id, command=said.command, result=result))
 
     async def _misunderstood(self, text: str | bytes, error: ValidationError | Refused) -> None:
         try:
@@ -283,17 +305,6 @@ class Watch(Socket):
                 if run not in places or (await self.reading.get(self.identity, run)).next > place:
                     places[run] = await pump(self, self.reading, self.identity, run, place, asked.trace)
                 run, first = await starts.get()
-
-
-_lasting: set[asyncio.Task[Any]] = set()  # a loop keeps only weak references
-
-
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Do what a client asked, though it may leave meanwhile: half of it would leave a kernel that nobody ends."""
-    task = asyncio.ensure_future(work)
-    _lasting.add(task)
-    task.add_done_callback(_lasting.discard)
-    return await asyncio.shield(task)
 
 
 def _brief(sentence: str) -> str:

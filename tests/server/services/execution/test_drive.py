@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.server.services.conftest import Model
-from tests.server.serving import Serving
+from tests.server.serving import ANSWER_S, Serving
 
 
 def test_a_turn_is_streamed_from_its_first_event_to_its_last(server: Serving) -> None:
@@ -79,6 +81,36 @@ def test_a_run_outlives_the_connection_it_was_begun_on(server: Serving, model: M
         run = talk.ask("It outlives me", session_id="drive", execution_mode="direct")["run"]
     gate.open()
     assert server.finished(run)["status"] == "ok"
+
+
+def test_a_question_is_answered_though_the_connection_broke_while_its_kernel_started(server: Serving) -> None:
+    """Before it was accepted, that is; whoever comes back and asks again is in the same session."""
+    before = server.kernel_processes()
+    with server.drive() as talk:
+        talk.say("message", content="Do you hear me?", session_id="broken off", execution_mode="direct")
+        until = time.monotonic() + ANSWER_S
+        while server.kernel_processes() == before:
+            assert time.monotonic() < until
+            time.sleep(0.02)  # a kernel that starts tells nobody
+    with server.drive() as talk:
+        heard: dict[str, object] = {"code": "session_busy"}
+        while heard.get("code") == "session_busy":  # answering what was asked before
+            talk.say("message", content="Is anybody there?", session_id="broken off", execution_mode="direct")
+            heard = talk.hear()
+        assert heard["type"] == "accepted", heard
+        assert talk.until("ended")["status"] == "ok"
+    turns = server.get("sessions/broken off/turns")["items"]
+    assert [turn["message"] for turn in turns] == ["Do you hear me?", "Is anybody there?"]
+    assert len(server.kernel_processes()) == len(before) + 1
+
+
+def test_what_is_cancelled_ends_though_the_connection_is_gone_at_once(server: Serving, model: Model) -> None:
+    model.gate("hang up")
+    with server.drive() as talk:
+        run = talk.ask("I will hang up", session_id="drive", execution_mode="direct")["run"]
+        talk.until_event("span.start", type="llm")
+        talk.say("cancel")
+    assert server.finished(run)["status"] == "stopped"
 
 
 def test_commands_work_on_the_session_without_a_model(server: Serving, model: Model) -> None:
