@@ -1,4 +1,5 @@
-"""The agent's steps: hand the question to the recursive model, or run code oneself where only that is offered, finish.
+"""The agent's steps: call the functions that the question names; else hand it to the recursive model, or run code
+oneself where only that is offered; finish.
 
 Two kinds of request: a step (`next_thought`, `next_tool_name`, `next_tool_args`) and the final extraction (`answer`).
 """
@@ -10,11 +11,13 @@ import re
 from typing import Any
 
 from fleet_rlm.lm.offline.chat import Prompt
+from fleet_rlm.lm.offline.named import named_calls
 from fleet_rlm.lm.offline.variables import read_variables
 from fleet_rlm.lm.offline.wording import LABEL, labelled, refusal
 from fleet_rlm.lm.offline.words import sections
 from fleet_rlm.lm.offline.work import Step, Work, next_cell
 
+NAMED = "The question names this function, so I call it with what is quoted."
 _TOOL = re.compile(r"^\s*\(\d+\) (\w+)(?:,|\.)", re.MULTILINE)
 _TRACE = re.compile(r"^\[\[ ## (thought|tool_name|tool_args|observation)_(\d+) ## \]\]\n", re.MULTILINE)
 
@@ -24,6 +27,11 @@ def step(prompt: Prompt) -> dict[str, Any]:
     question, tools = prompt.input("question"), _TOOL.findall(prompt.instructions)
     trace = read_trajectory(prompt.input("trajectory"))
     variables = read_variables(prompt.input("context"))
+    if calls := named_calls(question, prompt.instructions):
+        made = [one for one in trace if one.get("thought") == NAMED]
+        if len(made) < len(calls):
+            return _act(NAMED, calls[len(made)].tool, calls[len(made)].arguments)
+        return _act("All that the question names is called.", "finish", {})
     if not variables or any(one.get("tool_name") == "delegate_to_rlm" for one in trace) or not tools:
         return _act("There is nothing left to do.", "finish", {})
     if "delegate_to_rlm" in tools:
@@ -46,6 +54,8 @@ def final(prompt: Prompt) -> str:
     answers = [text for text in observed if LABEL in text]
     if answers:
         return labelled(answers[-1].strip())
+    if called := [one for one in trace if one.get("thought") == NAMED]:
+        return labelled("\n".join(f"- {_call(one)}: {one.get('observation', '').strip()}" for one in called))
     if observed:
         return labelled(f"I could not finish. The last thing I saw: {observed[-1].strip()[:1000]}")
     return refusal("" if read_variables(prompt.input("context")) else "No data was given with the question.")
@@ -69,6 +79,11 @@ def _steps(trace: list[dict[str, str]]) -> list[Step]:
                 code = one.get("tool_args", "")
             steps.append(Step(code, one.get("observation", "")))
     return steps
+
+
+def _call(one: dict[str, str]) -> str:
+    """A call that was made, as a person would write it."""
+    return f"{one['tool_name']}({', '.join(map(repr, json.loads(one['tool_args']).values()))})"
 
 
 def _act(thought: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:

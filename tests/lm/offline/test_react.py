@@ -65,3 +65,32 @@ def test_greetings_and_questions_without_data_finish_at_once() -> None:
     prediction = ask("Hello!", [delegate_to_rlm])
     assert prediction.answer.startswith(CANNOT)
     assert [name for name in prediction.trajectory.values() if name == "finish"] == ["finish"]
+
+
+def test_a_function_that_the_question_names_is_called_with_what_it_quotes() -> None:
+    asked = []
+
+    def owner_of(module: str, strict: bool = False) -> str:
+        """Who looks after a module."""
+        asked.append((module, strict))
+        return f"{module}: the platform team"
+
+    def delegate_to_rlm(query: str) -> str:
+        """Answer by a recursive model."""
+        raise AssertionError("the question names the function it wants")
+
+    for values in ({}, {"data": "x"}):
+        asked.clear()
+        prediction = ask('What does `owner_of` say of "ssl"?', [delegate_to_rlm, owner_of], **values)
+        assert prediction.answer == f"- owner_of('ssl'): ssl: the platform team\n\n{LABEL}"
+        assert asked == [("ssl", False)]
+
+
+def test_a_function_that_fails_is_told_and_not_called_again() -> None:
+    def owner_of(module: str) -> str:
+        """Who looks after a module."""
+        raise KeyError(module)
+
+    prediction = ask('What does `owner_of` say of "ssl"?', [owner_of])
+    assert prediction.answer.startswith("- owner_of('ssl'): Execution error")
+    assert prediction.answer.count("owner_of('ssl')") == 1
