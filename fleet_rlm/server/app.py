@@ -54,6 +54,10 @@ class FleetApp(ExtensionApp):
         config=True
     )
 
+    max_sockets_per_user = Int(
+        Limits.sockets, min=1, help="WebSockets one user may have open; another is refused with 429."
+    ).tag(config=True)
+
     volume_bytes = Int(Limits.volume_bytes, min=1, help="Bytes that uploads may fill a volume up to.").tag(config=True)
     volume_files = Int(Limits.volume_files, min=1, help="The same for the number of files.").tag(config=True)
 
@@ -100,6 +104,7 @@ class FleetApp(ExtensionApp):
             lm_calls=self.run_lm_calls,
             lm_tokens=self.run_lm_tokens,
             slow_client_s=self.slow_client_s,
+            sockets=self.max_sockets_per_user,
             volume_bytes=self.volume_bytes,
             volume_files=self.volume_files,
             tenant_quotas=self.tenant_quotas,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from fleet_rlm.server.auth.body import BODY_BYTES, DROPPED_BYTES
 from fleet_rlm.server.auth.guard import verbs_of
 from fleet_rlm.server.routes import ROUTES
 from fleet_rlm.server.services.volumes.service import UPLOAD_BYTES
-from tests.server.serving import TOKEN, Serving
+from tests.server.serving import ANSWER_S, TOKEN, Serving
 
 PREFIX = "/team"
 API = f"{PREFIX}/fleet/api/v1"
@@ -50,7 +53,11 @@ class Answer:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server that has a volume with a file."""
-    settings = {"ServerApp.base_url": f"{PREFIX}/", "FleetApp.rates": "read=100000"}
+    settings = {
+        "ServerApp.base_url": f"{PREFIX}/",
+        "FleetApp.rates": "read=100000",
+        "FleetApp.max_sockets_per_user": "8",
+    }
     serving = Serving(tmp_path_factory.mktemp("edges"), settings, FLEET_LM="fleet/offline")
     place = serving.home / "volumes" / "kept" / "memory"
     place.mkdir(parents=True)
@@ -307,6 +314,28 @@ def test_what_opens_no_websocket_is_told_how(server: Serving, path: str, changed
         else:
             assert (answer.status, answer.code) == (426, "upgrade_required")
             assert (answer.headers["upgrade"], answer.headers["sec-websocket-version"]) == ("websocket", "13")
+
+
+def test_one_user_has_as_many_websockets_as_the_server_allows(server: Serving) -> None:
+    shaken = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "AA==",
+        "Sec-WebSocket-Version": "13",
+    }
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(InvalidStatus):
+            for _ in range(9):
+                held.enter_context(server.connected("ws/execution"))
+            pytest.fail("there is no end to them")
+        refused = sent(server, "GET", f"{API}/ws/execution/events?run=x", shaken)
+        assert (refused.status, refused.code) == (429, "too_many")
+        assert refused.told["message"] == "one user may have 8 WebSockets open here; close one that is not needed"
+        assert sent(server, "GET", f"{API}/runs").status == 200
+    until = time.monotonic() + ANSWER_S
+    while sent(server, "GET", f"{API}/ws/execution", shaken).status != 101:
+        assert time.monotonic() < until
+        time.sleep(0.02)  # nothing tells when the server has noticed that they are closed
 
 
 @pytest.mark.parametrize("origin", ["https://stranger.example", "null", "://", "http://127.0.0.1:1"])

@@ -96,6 +96,15 @@ class NoWebSocket(Refusal):
         super().__init__("upgrade_required", "this address is a WebSocket: open it with a WebSocket client, version 13")
 
 
+class TooManySockets(Refusal):
+    """Its user has as many WebSockets open as the server lets one have."""
+
+    status = 429
+
+    def __init__(self, most: int) -> None:
+        super().__init__("too_many", f"one user may have {most:,} WebSockets open here; close one that is not needed")
+
+
 class AuthUnavailable(Refusal):
     """Nobody's token can be checked now; the same request may pass later.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from fleet_rlm.server.services.lm.grants import Grants
 from fleet_rlm.server.services.lm.service import Gateway
 from fleet_rlm.server.services.lm.upstream import models_of
 from fleet_rlm.server.services.memory.service import MemoryService
+from fleet_rlm.server.services.owner import Owner
 from fleet_rlm.server.services.quotas import Quotas
 from fleet_rlm.server.services.rates import Rates
 from fleet_rlm.server.services.runs.door import Door
@@ -43,6 +45,7 @@ class Limits:
         rules: for kernels.
         lm_calls, lm_tokens: the most one run may be given at the gateway; None is no limit.
         slow_client_s: how long a WebSocket may take nothing.
+        sockets: how many WebSockets one user may have open.
         volume_bytes, volume_files: what uploads may fill a volume up to.
         tenant_quotas, user_quotas: by metric, see `quotas`; without a figure there is no limit.
         rates: requests a minute of one user, by class, see `rates`.
@@ -52,6 +55,7 @@ class Limits:
     lm_calls: int | None
     lm_tokens: int | None
     slow_client_s: float
+    sockets: int = 500
     volume_bytes: int = 10_000_000_000
     volume_files: int = 10_000
     tenant_quotas: Mapping[str, Any] = field(default_factory=dict)
@@ -69,6 +73,7 @@ class House:
     Attributes:
         limits, settings: what an administrator allows, and the environment's settings.
         audit, quotas, rates, door: what is noted, and what is limited.
+        sockets: how many WebSockets each user has open.
         runs, reading: what is done with runs, and what they tell.
         gateway, kernels, sessions, artifacts, volumes, memory, readiness, runtime: the other services.
 
@@ -79,6 +84,7 @@ class House:
     def __init__(self, manager: Any, limits: Limits, environ: Mapping[str, str] | None = None) -> None:
         environ = dict(os.environ if environ is None else environ)  # what `runtime` changes, kernels see
         self.limits = limits
+        self.sockets: Counter[Owner] = Counter()
         self.settings = Settings.from_environ(environ)
         self.audit = Audit(lambda: self.store)
         self.quotas = Quotas(lambda: self.store, limits.tenant_quotas, limits.user_quotas)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,6 +19,8 @@ from fleet_rlm.server.asked import SIGN_IN, arguments
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.auth.credentials import TICKET
 from fleet_rlm.server.auth.guard import FleetSocket
+from fleet_rlm.server.auth.refusals import TooManySockets
+from fleet_rlm.server.auth.refused import RefusedRequest
 from fleet_rlm.server.base import HOUSE, told
 from fleet_rlm.server.faults import faults
 from fleet_rlm.server.services.errors import Conflict, Refused, ServiceError
@@ -82,10 +85,22 @@ class Socket(FleetSocket):
         """None: events are small and many, and compressing each costs more than it saves on the way."""
         return None
 
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Open it.
+
+        Raises:
+            RefusedRequest: its user has as many open as the server lets one have.
+        """
+        house = self.settings[HOUSE]
+        if house.sockets[Owner.of(self.identity)] >= house.limits.sockets:
+            raise RefusedRequest(TooManySockets(house.limits.sockets))
+        await super().get(*args, **kwargs)
+
     def open(self, *args: Any, **kwargs: Any) -> None:
         """Somebody listens."""
         super().open(*args, **kwargs)
         self._is_open = True
+        self.settings[HOUSE].sockets[Owner.of(self.identity)] += 1
         metrics.SOCKETS.labels(type(self).__name__.lower()).inc()
 
     def take(self, kind: str) -> None:
@@ -130,6 +145,7 @@ class Socket(FleetSocket):
             task.cancel()
         if self._is_open:
             self._is_open = False
+            self.settings[HOUSE].sockets -= Counter([Owner.of(self.identity)])
             metrics.SOCKETS.labels(type(self).__name__.lower()).dec()
         super().on_close()
 
