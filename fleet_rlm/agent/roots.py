@@ -1,8 +1,8 @@
 """Roots: the directories of this machine in which an agent may read, and the check every path passes.
 
 A path is taken to where it really leads, links and `..` resolved, before it is compared. What the kernel only
-pretends to be files (/proc, /sys, /dev) is inside no root, and neither is FLEET_HOME: keys and the saved state of
-sessions lie there.
+pretends to be files (/proc, /sys, /dev) is inside no root, and neither is FLEET_HOME, where keys and the saved state of
+sessions lie, nor what FLEET_CLOSED names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Roots:
 
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
         self.paths: tuple[Path, ...] = tuple(_directory(path) for path in (paths or (Path.cwd(),)))
-        self._closed = (*NO_FILES, Settings.from_environ().home.resolve())
+        self._closed = (*NO_FILES, *Settings.from_environ().closed_places)
 
     def resolve(self, path: str | os.PathLike[str]) -> Path:
         """Where a path leads; a relative one begins at the first root.

@@ -41,6 +41,8 @@ class Settings:
         keep_mb: FLEET_KEEP_MB, room in megabytes for the data of runs, kept so that they can be resumed; 0 keeps none.
         roots: FLEET_ROOTS, directories whose files a session's agent may load, separated by ":"; the current directory
             if unset.
+        closed: FLEET_CLOSED, directories and files that no agent reads besides the home, inside of roots too, separated
+            by ":"; a server names here for its kernels what is its own.
         fetch_allow: FLEET_FETCH_ALLOW, hosts with private addresses that may be fetched, separated by commas.
     """
 
@@ -54,6 +56,7 @@ class Settings:
     keep_mb: int = 4_096
     database_url: str | None = None
     roots: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
     fetch_allow: tuple[str, ...] = ()
 
     VARIABLES: ClassVar[dict[str, str]] = {
@@ -67,8 +70,14 @@ class Settings:
         "keep_mb": "FLEET_KEEP_MB",
         "database_url": "DATABASE_URL",
         "roots": "FLEET_ROOTS",
+        "closed": "FLEET_CLOSED",
         "fetch_allow": "FLEET_FETCH_ALLOW",
     }
+
+    @property
+    def closed_places(self) -> tuple[Path, ...]:
+        """Where no agent reads: the home, which holds keys and the saved state of sessions, and what is closed."""
+        return tuple(Path(place).expanduser().resolve() for place in (self.home, *self.closed))
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -87,7 +96,7 @@ class Settings:
                 if not given[name].isdecimal():
                     raise UserError(f"{cls.VARIABLES[name]} must be a whole number of {unit}, not {given[name]!r}")
                 values[name] = int(given[name])
-        for name, separator in (("roots", os.pathsep), ("fetch_allow", ",")):
+        for name, separator in (("roots", os.pathsep), ("closed", os.pathsep), ("fetch_allow", ",")):
             if name in given:
                 values[name] = tuple(part.strip() for part in given[name].split(separator) if part.strip())
         if given.get("sandbox_tier", TIERS[0]) not in TIERS:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from fleet_rlm.core.errors import ContextError
+from fleet_rlm.core.settings import Settings
 from fleet_rlm.sandbox.guest.files import BINARY_PROBE, NotText, decoded, is_binary
 
 DIRECTORY_LIMIT = 2 << 30  # bytes; the pack lives in memory
 FILES_LIMIT = 200_000
 SKIPPED_LISTED = 1_000
 NOT_A_FILE = "not a regular file"
+CLOSED = "closed to agents"
 LEFT_OUT = {
     **dict.fromkeys((".git", ".hg", ".svn"), "version control data"),
     **dict.fromkeys(("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"), "cache"),
@@ -70,7 +72,8 @@ class GrantedFile:
 class GrantedDirectory:
     """One directory tree, as its regular files. Symbolic links are followed to files inside it only, and such a link is
     a file of its own; version control data, caches and installed packages are left out, what cannot be read too, and
-    listed in the guest's `.skipped`. Paths are the real names, whatever characters they hold."""
+    what is closed to agents (`Settings.closed_places`), and listed in the guest's `.skipped`. Paths are the real names,
+    whatever characters they hold."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -184,6 +187,11 @@ def _opened(root: Path, skip: Callable[[str, str], None]) -> Iterator[tuple[str,
 
 def _files(root: Path, skip: Callable[[str, str], None]) -> Iterator[str]:
     """Paths of the files to grant, in a stable order; what is left out goes to `skip` with its reason."""
+    closed = [place for place in Settings.from_environ().closed_places if root in place.parents]
+
+    def is_closed(path: str) -> bool:
+        return bool(closed) and any(Path(os.path.realpath(path)).is_relative_to(place) for place in closed)
+
     for folder, folders, names in os.walk(root, onerror=lambda error: skip(error.filename, error.strerror or "")):
         for name in sorted(folders):
             if name in LEFT_OUT:
@@ -191,11 +199,16 @@ def _files(root: Path, skip: Callable[[str, str], None]) -> Iterator[str]:
                 skip(os.path.join(folder, name), LEFT_OUT[name])
             elif os.path.islink(os.path.join(folder, name)):
                 skip(os.path.join(folder, name), "a symbolic link to a directory")
+            elif is_closed(os.path.join(folder, name)):
+                folders.remove(name)
+                skip(os.path.join(folder, name), CLOSED)
         folders.sort()
         for name in sorted(names):
             path = os.path.join(folder, name)
             if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
                 skip(path, "a symbolic link that leads outside")
+            elif is_closed(path):
+                skip(path, CLOSED)
             else:
                 yield path
 

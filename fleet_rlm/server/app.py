@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
+from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
@@ -98,6 +100,7 @@ class FleetApp(ExtensionApp):
             most=self.max_kernels,
             most_of_one=self.max_kernels_per_user,
             idle_s=self.kernel_idle_s,
+            closed=_secret_places(self.serverapp),
         )
         limits = Limits(
             rules=rules,
@@ -148,6 +151,12 @@ def _signing_keys(serverapp: ServerApp) -> KeyCache | None:
     """Of the issuer whose tokens the server takes, where it is Entra."""
     keys = getattr(serverapp.identity_provider, "keys", None)
     return keys if isinstance(keys, KeyCache) else None
+
+
+def _secret_places(serverapp: ServerApp) -> tuple[Path, ...]:
+    """Where the server's own secrets lie: tokens, keys of kernels and cookies, of its certificate and its sign-in."""
+    files = (serverapp.cookie_secret_file, serverapp.keyfile, os.environ.get("ENTRA_CLIENT_SECRET_FILE"))
+    return tuple(Path(one) for one in (serverapp.runtime_dir, serverapp.config_dir, *files) if one)
 
 
 def _loopback(serverapp: ServerApp) -> str:

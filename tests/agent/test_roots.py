@@ -103,3 +103,15 @@ def test_a_walk_stays_inside_and_out_of_the_home_of_fleet_and_says_what_it_leave
     found = [path.relative_to(tmp_path).as_posix() for path in Roots(tmp_path).files(tmp_path, skipped.__setitem__)]
     assert found == ["a.txt", "inner", "b/c.txt"]
     assert set(skipped) == {".git", "node_modules", "fleet-home", "around", "key", "system"}
+
+
+def test_what_is_closed_is_in_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "server/users").mkdir(parents=True)
+    for name in ("server/users/key", "secret.txt", "open.txt"):
+        (tmp_path / name).write_text("x")
+    monkeypatch.setenv("FLEET_CLOSED", os.pathsep.join(["", str(tmp_path / "server"), str(tmp_path / "secret.txt")]))
+    roots = Roots(tmp_path)
+    for name in ("server", "server/users/key", "secret.txt"):
+        with pytest.raises(OutsideRoots):
+            roots.resolve(name)
+    assert list(roots.files(tmp_path)) == [tmp_path / "open.txt"]

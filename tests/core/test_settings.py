@@ -30,6 +30,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         "FLEET_KEEP_MB": "512",
         "DATABASE_URL": "postgresql://fleet_app@127.0.0.1/fleet",
         "FLEET_ROOTS": f"/data{os.pathsep} /more",
+        "FLEET_CLOSED": f"/keys{os.pathsep}{os.pathsep}/more/keys",
         "FLEET_FETCH_ALLOW": "wiki.example, localhost:8080",
     }
     assert set(Settings.VARIABLES.values()) == set(environ)
@@ -45,6 +46,7 @@ def test_every_field_has_a_variable_and_every_variable_a_field() -> None:
         keep_mb=512,
         database_url="postgresql://fleet_app@127.0.0.1/fleet",
         roots=("/data", "/more"),
+        closed=("/keys", "/more/keys"),
         fetch_allow=("wiki.example", "localhost:8080"),
     )
 

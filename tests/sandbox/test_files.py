@@ -67,6 +67,22 @@ def test_a_directory_is_a_mapping_from_path_to_text(sandbox: LocalSandbox, tmp_p
     assert "no file 'x'" in sandbox.run("folder['x']").text()
 
 
+def test_what_is_closed_to_agents_is_left_out_of_a_directory_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.txt", "home/runs/log", "others/key", "secret.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "around").symlink_to("others/key")
+    monkeypatch.setenv("FLEET_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FLEET_CLOSED", os.pathsep.join([str(tmp_path / "others"), str(tmp_path / "secret.txt")]))
+    head, fd, _ = GrantedDirectory(tmp_path).packed()
+    os.close(fd)
+    assert head["skipped"] == dict.fromkeys(("home", "others", "secret.txt", "around"), "closed to agents")
+    assert list(GrantedDirectory(tmp_path).file_sizes()) == ["a.txt"]
+    assert list(GrantedDirectory(tmp_path / "home").file_sizes()) == ["runs/log"]  # whoever names it means it
+
+
 def test_an_empty_and_a_missing_directory(sandbox: LocalSandbox, tmp_path: Path) -> None:
     sandbox.put("folder", GrantedDirectory(tmp_path))
     assert sandbox.run("len(folder)").value == "0"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -79,12 +80,14 @@ class Rules:
         kernel_name: the kernelspec of kernels of our own.
         most, most_of_one: how many of our own at once, in all and of one user.
         idle_s: how long one is kept after its last question; 0 keeps it.
+        closed: what agents in them do not read, wherever it lies; the server's home is closed in any case.
     """
 
     kernel_name: str = "python3"
     most: int = 64
     most_of_one: int = 32
     idle_s: float = 1800.0
+    closed: tuple[Path, ...] = ()
 
 
 class Kernels:
@@ -224,7 +227,9 @@ class Kernels:
         self._own[kernel_id] = owner
         home = owner.home(self._base)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        environment = clean_environment(self._environ) | self._model_for(kernel_id, owner) | {"FLEET_HOME": str(home)}
+        closed = os.pathsep.join([self._environ.get("FLEET_CLOSED", ""), *map(str, (self._base, *self._rules.closed))])
+        places = {"FLEET_HOME": str(home), "FLEET_CLOSED": closed}
+        environment = clean_environment(self._environ) | self._model_for(kernel_id, owner) | places
         try:
             await ensure_async(
                 self._manager.start_kernel(
