@@ -22,8 +22,9 @@ from fleet_rlm.server.services.runs.history import History
 if TYPE_CHECKING:
     from fleet_rlm.sessions.store import Lease, Scope
 
-DELAY_S = 1.0
-"""Between transactions of one run while it goes on: rows are for looking up, and who watches is served by the feed."""
+DELAY_S = 3.0
+"""Between transactions of one run while it goes on: rows are for looking up, who watches is served by the feed, and a
+transaction costs as much as three hundred events in it."""
 
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 MOST = 1_000
