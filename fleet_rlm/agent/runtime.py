@@ -7,9 +7,8 @@ wait for it. The mode decides who works: "direct" asks the model once, "rlm_only
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime
+import functools
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any
 from fleet_rlm.agent.approval import check_answerable
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import Request, request, with_options_of
+from fleet_rlm.agent.waiting import await_for, wait_for
 from fleet_rlm.agent.work import Ended, Opened, Work
 from fleet_rlm.agent.workspace import Workspace
-from fleet_rlm.core.errors import FleetError
 from fleet_rlm.core.events import Note, RunStart, Variable
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.redaction import Redactor
@@ -130,27 +129,14 @@ def run(task: str, **options: Any) -> Run:
         FleetError: the run ended without an answer; `error.run` holds the trace.
     """
     check_answerable(options)
-    started = start(task, **options)
-    try:
-        return started.wait()
-    except KeyboardInterrupt:
-        started.stop()
-        raise
+    return wait_for(functools.partial(start, task, **options))
 
 
 @with_options_of(request)
 async def arun(task: str, **options: Any) -> Run:
     """`run` for async code: cancelling it stops the run and keeps its trace."""
     check_answerable(options)
-    starting = asyncio.ensure_future(asyncio.to_thread(start, task, **options))
-    try:
-        return await (await asyncio.shield(starting))
-    except asyncio.CancelledError:
-        with contextlib.suppress(FleetError):
-            run = await starting  # a thread cannot be cancelled: let it start the run, then stop that
-            run.stop()
-            await run
-        raise
+    return await await_for(functools.partial(start, task, **options))
 
 
 @with_options_of(request)

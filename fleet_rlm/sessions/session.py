@@ -1,20 +1,16 @@
 """Session: a conversation with memory, documents and a sandbox, which survives the kernel it was held in.
 
-A turn is a run in the session's surroundings. Its beginning and its end are saved as revisions of the session's
-manifest before the run is over, so that whoever has the answer can close the kernel. What cannot be saved is told in
-the run and kept in memory, and the next save writes all of it.
+This is its face. Its turns are `answering`, its state and the saves `durable`, its rows in the store `recording`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import functools
-import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,33 +20,25 @@ from fleet_rlm.agent.approval import check_answerable
 from fleet_rlm.agent.buffers import Buffers
 from fleet_rlm.agent.context import named
 from fleet_rlm.agent.documents import Document, Documents
-from fleet_rlm.agent.documents.load import Loader
 from fleet_rlm.agent.memory import CoreMemory
 from fleet_rlm.agent.plan import Plan
 from fleet_rlm.agent.request import OPTIONS, Request, check_options, request
-from fleet_rlm.agent.roots import Roots
-from fleet_rlm.agent.runtime import begin, in_session
+from fleet_rlm.agent.runtime import in_session
+from fleet_rlm.agent.waiting import await_for, wait_for
 from fleet_rlm.agent.workspace import Workspace
 from fleet_rlm.core.errors import FleetError, UserError
-from fleet_rlm.core.events import Note, RunEnd
 from fleet_rlm.core.loop import on_background_loop, run_sync
 from fleet_rlm.core.run import Run
+from fleet_rlm.sessions.answering import Answering
 from fleet_rlm.sessions.archive import exported
-from fleet_rlm.sessions.artifacts import landed
 from fleet_rlm.sessions.durable import Durable
-from fleet_rlm.sessions.errors import (
-    SessionBusy,
-    SessionClosed,
-    SessionError,
-    SessionExists,
-    SessionNotFound,
-    ValuesGone,
-)
+from fleet_rlm.sessions.errors import SessionClosed, SessionError, SessionExists, SessionNotFound, ValuesGone
+from fleet_rlm.sessions.loading import UserLoader
 from fleet_rlm.sessions.recording import Recording
 from fleet_rlm.sessions.sandbox import SessionSandbox
 from fleet_rlm.sessions.shelf import Entry, Shelf, checked_name
-from fleet_rlm.sessions.turns import Turns, turn_of
-from fleet_rlm.sessions.values import entries_of, recalled
+from fleet_rlm.sessions.turns import Turns
+from fleet_rlm.sessions.values import recalled
 from fleet_rlm.sessions.volumes import Quota, Volume
 from fleet_rlm.sessions.volumes.volume import Texts
 
@@ -77,7 +65,6 @@ class Session:
         id: never changes, whatever the name.
         notices: what was found on opening and does not keep the session from going on, such as a damaged revision, a
             sandbox that is gone, or a home that cannot be written; each is a typed error.
-        values: what its questions were asked over, by name; later turns see it too. Delete what they should not.
 
     Raises:
         SessionInUse: another kernel has it open.
@@ -107,20 +94,15 @@ class Session:
         self._shelf = shelf
         self._backend = sandbox
         self._lock = threading.RLock()
-        self._running: Run | None = None
-        self._fresh: frozenset[str] = frozenset()  # what the latest question was given
         self._closed = False
         self.volume: Volume = shelf.volume(found.volume, quota)
         self._durable = Durable(shelf, found)
         self._state = self._durable.state
         self.notices = list(self._durable.notices)
-        self.values, lost = recalled(self._state.values, shelf.home)
+        values, lost = recalled(self._state.values, shelf.home)
         if lost:
             self.notices.append(ValuesGone(lost))
-        self._untold = list(self.notices)
         self._box = SessionSandbox(self._state.sandbox)
-        if self._box.gone is not None:  # which tells it itself when the next one is there
-            self.notices.append(self._box.gone)
         self._state.memory.changed = self._memory_changed
         self.workspace = Workspace(
             documents=self._state.documents,
@@ -131,6 +113,12 @@ class Session:
         )
         recorded = record and not self._durable.in_memory
         self._recording = Recording(self._state, shelf.home, store) if recorded else None
+        self._answering = Answering(
+            self._durable, self.workspace, self.volume, self._box, self._recording, self._lock, values
+        )
+        self._answering.tell(self.notices)
+        if self._box.gone is not None:  # which tells its runs itself when the next one is there
+            self.notices.append(self._box.gone)
         if not self._durable.in_memory:
             self._save_or_notice()
         _open.add(self)
@@ -147,6 +135,27 @@ class Session:
         if Shelf(options.get("home")).has(checked_name(name)):
             raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
         return cls(name, **options)
+
+    @classmethod
+    def list(cls, *, home: Path | None = None) -> Sequence[Entry]:
+        """The sessions there are, the one saved last first: id, name, volume, turns and when each was saved."""
+        return Shelf(home).entries()
+
+    @classmethod
+    def delete(cls, name: str, *, home: Path | None = None) -> Entry:
+        """Delete the session of a name or an id for good, with its documents, its runs and a volume of its own.
+
+        Returns:
+            what it was.
+
+        Raises:
+            SessionNotFound: there is none.
+            SessionInUse: somebody has it open.
+            SessionError: something of it cannot be removed.
+        """
+        from fleet_rlm.sessions.deleting import delete_session
+
+        return delete_session(name, home=home)
 
     @classmethod
     def import_(cls, path: str | Path, name: str | None = None, *, home: Path | None = None, **options: Any) -> Session:
@@ -194,14 +203,19 @@ class Session:
         return self._state.buffers
 
     @property
-    def artifacts(self) -> list[dict[str, Any]]:
+    def values(self) -> dict[str, Any]:
+        """What its questions were asked over, by name; later turns see it too. Delete what they should not."""
+        return self._answering.values
+
+    @property
+    def artifacts(self) -> Sequence[dict[str, Any]]:
         """Files that its runs left in the volume: path, mime, bytes, sha256, and the run and span that made them."""
         return [dict(artifact) for artifact in self._state.artifacts]
 
     @property
     def is_answering(self) -> bool:
         """Whether a turn is going on."""
-        return self._running is not None and self._running.status == "running"
+        return self._answering.is_busy
 
     @property
     def is_saved(self) -> bool:
@@ -216,48 +230,24 @@ class Session:
             FleetError: the turn ended without an answer; `error.run` holds the trace.
         """
         check_answerable(options)
-        run = self.start(question, **options)
-        try:
-            return run.wait()
-        except KeyboardInterrupt:
-            run.stop()
-            raise
+        return wait_for(functools.partial(self.start, question, **options))
 
     async def aask(self, question: str, **options: Any) -> Run:
         """`ask` for async code: cancelling it stops the turn and keeps its trace."""
         check_answerable(options)
-        starting = asyncio.ensure_future(asyncio.to_thread(self.start, question, **options))
-        try:
-            run = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            with contextlib.suppress(FleetError):
-                (await starting).stop()
-            raise
-        try:
-            return await run
-        except asyncio.CancelledError:
-            run.stop()
-            raise
+        return await await_for(functools.partial(self.start, question, **options))
 
     def start(self, question: str, **options: Any) -> Run:
         """Start a turn and return its run at once. Raises as `ask` before it is answered."""
         with self._lock:
             asked, given = self._request(question, options)
-            self._recall(len(self.turns))
-            opened = functools.partial(self._box.opened, fresh=frozenset(given))
-            self.values |= given
-            self._fresh = frozenset(given)
-            run = begin(asked, workspace=self.workspace, sandbox=opened, session=self.id, ended=self._ended)
-            self._begun(run)
-            self._state.pending = {"question": run.task, "run": run.id}
-            self._save_or_tell(run)
-        return run
+            return self._answering.start(asked, given)
 
     def plan(self, question: str, **options: Any) -> Plan:
         """What `ask` would do and send first: the conversation and the memory too. No model is called."""
         with self._lock:
             asked, _ = self._request(question, options)
-            self._recall(len(self.turns))
+            self._answering.recall(len(self.turns))
             return Plan(in_session(asked, self.workspace), self.workspace, self.name)
 
     def resume(self, run: str | Run, **changes: Any) -> Run:
@@ -271,18 +261,7 @@ class Session:
     def _go_on(self, run: str | Run, do: Callable[..., Run]) -> Run:
         with self._lock:
             self._check_free()
-            identity = run if isinstance(run, str) else run.id
-            places = [place for place, turn in enumerate(self.turns) if turn.run == identity]
-            if not places:
-                raise UserError(f"session {self.name!r} has no turn with the run {identity}; session.turns lists them")
-            self._recall(places[0])
-            self._state.effects.recall(identity, self.turns[places[0]].effects)
-            around = going_on.Surroundings(workspace=self.workspace, sandbox=self._box.opened, ended=self._ended)
-            going = do(around=around)
-            self._begun(going)
-            self._state.pending = {"question": going.task, "run": going.id}
-            self._save_or_tell(going)
-            return going
+            return self._answering.go_on(run, do)
 
     def load(self, where: str | Path, alias: str = "") -> Document:
         """Load a document for all turns to come: a file, a directory, or what an http(s) URL gives.
@@ -290,7 +269,7 @@ class Session:
         Raises:
             DocumentError: it cannot be read as text; says why.
         """
-        return self._loaded(lambda loader: loader.load(_place(where), alias))
+        return self._loaded(lambda loader: loader.load(where, alias))
 
     def load_repository(self, repo_url: str | Path, repo_ref: str = "", alias: str = "") -> Document:
         """Load the text files of a git repository, by https URL or path, at a branch, tag or commit.
@@ -298,13 +277,12 @@ class Session:
         Raises:
             DocumentError: it cannot be had, or holds too much; says why.
         """
-        return self._loaded(lambda loader: loader.load_repository(_place(repo_url), repo_ref, alias))
+        return self._loaded(lambda loader: loader.load_repository(repo_url, repo_ref, alias))
 
-    def _loaded(self, load: Callable[[Loader], Coroutine[Any, Any, Document]]) -> Document:
+    def _loaded(self, load: Callable[[UserLoader], Document]) -> Document:
         with self._lock:
             self._check_free()
-            anywhere = Roots("/")  # the user names it, not the agent
-            document = run_sync(load(Loader(self.documents, anywhere, self.workspace.fetcher, taken=self.values)))
+            document = load(UserLoader(self.workspace, self.values))
             self._save_or_notice()
             self._durable.prune()
         return document
@@ -350,10 +328,7 @@ class Session:
         """Stop a turn that is going on, end the sandbox, save, and let others open the session. Harmless twice."""
         if self._closed:
             return
-        if self._running is not None and self.is_answering:
-            self._running.stop()
-            with contextlib.suppress(FleetError, TimeoutError):
-                self._running.wait(CLOSING_SECONDS)
+        self._answering.stop(CLOSING_SECONDS)
         with self._lock:
             self._closed = True
             _open.discard(self)
@@ -396,48 +371,7 @@ class Session:
 
     def _check_free(self) -> None:
         self._check_open()
-        if self._running is not None and self.is_answering:
-            raise SessionBusy(
-                f"session {self.name!r} is answering {self._running.task[:60]!r}; wait for it, stop it, or ask outside "
-                "of the session (%%fleet --no-session)"
-            )
-
-    def _recall(self, count: int) -> None:
-        """The conversation as a model is told of it: the first `count` turns."""
-        self.workspace.history = [turn.exchange() for turn in self.turns[:count]]
-
-    def _begun(self, run: Run) -> None:
-        self._running, self._state.redactor = run, run.log.redactor
-        if self._recording is not None:
-            self._recording.begun(run)
-        for notice in self._untold:
-            run.log.emit(Note(level="warning", text=str(notice)))
-        self._untold = []
-
-    async def _ended(self, run: Run, end: RunEnd) -> None:
-        await asyncio.to_thread(self._keep, run, end)
-
-    def _keep(self, run: Run, end: RunEnd) -> None:
-        """The outcome is known: keep the files the run made, and the turn."""
-        with self._lock:
-            made, faults = landed(run, self.volume)
-            for fault in faults:
-                run.log.emit(Note(level="warning", text=fault))
-            state = self._state
-            state.artifacts += made
-            state.turns.put(turn_of(run, end, state.effects.of(run.id)))
-            state.pending, state.sandbox = None, self._box.state()
-            state.values = entries_of(run, self.values, state.values, self._fresh)
-            self._save_or_tell(run)
-        if self._recording is not None:
-            self._recording.ended(run)
-
-    def _save_or_tell(self, run: Run) -> None:
-        try:
-            with self._lock:
-                self._durable.save()  # also what ends after a close that did not wait for it
-        except SessionError as fault:
-            run.log.emit(Note(level="warning", text=str(fault)))
+        self._answering.check_free()
 
     def _memory_changed(self) -> None:
         self._check_open()
@@ -448,13 +382,7 @@ class Session:
             self.save()
         except SessionError as fault:
             self.notices.append(fault)
-            self._untold.append(fault)
-
-
-def _place(where: str | Path) -> str:
-    """A URL as it is, and the whole of a path."""
-    is_whole = isinstance(where, str) and ("://" in where or not where)
-    return str(where) if is_whole else os.path.abspath(os.path.expanduser(where))
+            self._answering.tell([fault])
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
