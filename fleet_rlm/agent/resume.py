@@ -33,7 +33,7 @@ from fleet_rlm.core import events as ev
 from fleet_rlm.core.budget import Budget
 from fleet_rlm.core.errors import ModelError, QuotaExhausted, UserError
 from fleet_rlm.core.events import Artifact, Event, RunEnd, RunResume, RunStart, SpanEnd, Usage
-from fleet_rlm.core.journal import Edit, Journal
+from fleet_rlm.core.journal import EDITS, Edit, Journal
 from fleet_rlm.core.log import RunLog
 from fleet_rlm.core.past import prefix
 from fleet_rlm.core.redaction import Redactor
@@ -42,10 +42,6 @@ from fleet_rlm.core.settings import Settings
 from fleet_rlm.core.tree import Tree
 
 AGENT = "agent"
-
-EDITS = {"llm": ("prompt", "reply"), "code": ("code",), "rlm": ("prompt",), "turn": ("prompt",)}
-"""What can be changed at a span, by its type, besides model and budget."""
-
 
 _FIELD = re.compile(r"^\[\[ ## (?!completed)\w+ ## \]\]\s*(.*?)(?=\s*^\[\[ ## |\s*\Z)", re.MULTILINE | re.DOTALL)
 """A named field of a reply, as dspy's chat format writes it."""
@@ -318,6 +314,12 @@ def _model(start: RunStart | RunResume, option: str, name: str) -> str | dspy.Ba
     configured = dspy.settings.lm
     if configured is not None and configured.model == name:
         return configured
+    if isinstance(start, RunStart) and start.replayed:
+        typed = next(typed for typed, known in COMMAND_LINE.items() if known == option)
+        raise ModelError(
+            "the run was replayed from a recording, and no model is there to go on with; name one: "
+            f"{typed}={name!r}, or --{typed.replace('_', '-')} {name}"
+        )
     raise ModelError(f"the run's model {name} was given as an object; give it again: {option}=dspy.LM(...)")
 
 

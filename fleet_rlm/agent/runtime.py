@@ -78,6 +78,7 @@ def begin(
             session=session,
             approve=asked.approve,
             tools=[str(one.name) for one in asked.tools],
+            replayed=isinstance(asked.tape, Replay),
         )
     )
     if isinstance(asked.tape, Replay):

@@ -96,6 +96,7 @@ class RunStart(Event, tag="run.start"):
     session: str | None = None
     approve: str = "auto"
     tools: list[str] = []
+    replayed: bool = False
 
 
 class RunEnd(Event, tag="run.end"):

@@ -46,6 +46,10 @@ class NotRecorded(FleetError):
     """A cell that is run again for its variables asked something that it did not ask the first time."""
 
 
+EDITS = {"llm": ("prompt", "reply"), "code": ("code",), "rlm": ("prompt",), "turn": ("prompt",)}
+"""What a branch can change at a span, by its type, besides model and budget."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """What a branch changes at its first new span.

@@ -1,4 +1,4 @@
-"""Tab on a `%%fleet` or `%fleet` line: options, their values, variables, paths, subcommands and runs.
+"""Tab on a `%%fleet` or `%fleet` line: options, their values, variables, paths, subcommands, runs and spans.
 
 A matcher of IPython's completer, so every front end gets it from the kernel. What it knows comes from the table in
 `arguments`; only the names of models and runs are asked for elsewhere, when they are wanted.
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 
 from fleet_rlm.notebook import arguments
@@ -33,10 +34,11 @@ def fleet_matcher(context: CompletionContext) -> SimpleMatcherResult:
     percent, written = line.groups()
     word = re.split(r"[\s,=]", written)[-1]
     earlier = written[: len(written) - len(word)]
-    offered = _for_question(earlier, word, namespace) if percent == "%%" else _for_subcommand(earlier)
-    found = sorted({text for text in offered if text.startswith(word)})
+    offered = _for_question(earlier, word, namespace) if percent == "%%" else _for_subcommand(earlier, namespace)
+    kinds = offered if isinstance(offered, dict) else dict.fromkeys(offered, "param")
+    found = sorted(text for text in kinds if text.startswith(word))
     return {
-        "completions": [SimpleCompletion(text, type="param") for text in found],
+        "completions": [SimpleCompletion(text, type=kinds[text]) for text in found],
         "suppress": True,
         "matched_fragment": word,
     }
@@ -72,7 +74,7 @@ def _written(name: str) -> str:
     return f"{mark}{name}{mark}" if name.startswith("-") or re.search(r"""[\s"']""", name) else name
 
 
-def _for_subcommand(earlier: str) -> Iterable[str]:
+def _for_subcommand(earlier: str, namespace: Mapping[str, Any]) -> Iterable[str]:
     from fleet_rlm.notebook.goingon import VERBS, known_options
     from fleet_rlm.notebook.runs import RUNS
     from fleet_rlm.notebook.subcommands import OF_A_RUN, PLAIN, options_of
@@ -87,7 +89,32 @@ def _for_subcommand(earlier: str) -> Iterable[str]:
     flags = known_options(words[0]) if words[0] in VERBS else options_of(words[0])
     if words[-1] in flags and flags[words[-1]][1].value:
         return ()
+    if words[0] == "branch" and (named := _named(words[1:], flags)):
+        return (_spans(named[0], namespace) if len(named) == 1 else {}) | dict.fromkeys(flags, "param")
     return [*(run.id for run in reversed(RUNS.all())), *flags]
+
+
+def _named(words: list[str], flags: Mapping[str, tuple[str, arguments.Option]]) -> list[str]:
+    """The words that are neither options nor their values."""
+    before = ["", *words]
+    return [
+        word
+        for flag, word in zip(before, words, strict=False)
+        if not word.startswith("-") and not (flag in flags and flags[flag][1].value)
+    ]
+
+
+def _spans(run: str, namespace: Mapping[str, Any]) -> dict[str, str]:
+    """The spans of a run at which a branch can change something, and what each is; none where there is no such run."""
+    from fleet_rlm.core.journal import EDITS
+    from fleet_rlm.core.report.lines import title
+    from fleet_rlm.notebook.runs import RUNS
+
+    try:
+        found = RUNS.find(run, namespace)
+    except UsageError:
+        return {}
+    return {span.id: title(span) for span in list(found.tree.spans.values()) if span.type in EDITS}
 
 
 def _for_session(words: list[str]) -> Iterable[str]:

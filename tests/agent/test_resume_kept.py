@@ -6,6 +6,7 @@ import resource
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import dspy
 import pandas as pd
@@ -112,6 +113,20 @@ def test_a_model_that_was_given_as_an_object_is_asked_for() -> None:
         with pytest.raises(ModelError, match=r"openai/test was given as an object; give it again: lm=dspy.LM"):
             run.resume()
         assert run.resume(lm=lm).wait().answer == "7481"
+
+
+def test_a_run_that_was_replayed_says_so_when_it_asks_for_a_model(tmp_path: Path) -> None:
+    with model(rlm_action=cells(FIND, SUBMIT, FIND, SUBMIT)) as (_, lm):
+        asked: dict[str, Any] = {"task": "What is the code?", "context": BIG, "mode": "rlm_only"}
+        assert fleet.run(**asked, lm=lm, record=tmp_path / "replies.jsonl").answer == "7481"
+        with pytest.raises(ModelError, match="has no reply") as unlike:  # the budget stands in the prompt of the end
+            fleet.run(**asked, budget=1, replay=tmp_path / "replies.jsonl")
+        run = unlike.value.run
+        assert run is not None
+        with pytest.raises(ModelError, match=r"was replayed from a recording, .*: model='(.*)', or --model \1$"):
+            run.resume(budget=9)
+        gone_on = run.resume(budget=9, lm=lm).wait()
+        assert (gone_on.answer, gone_on.tree.start and gone_on.tree.start.replayed) == ("7481", True)
 
 
 def test_another_model_can_go_on_and_stays_for_the_next_time() -> None:

@@ -7,6 +7,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
+from fleet_rlm.core.events import SpanStart
 from fleet_rlm.notebook.arguments import MODES, flags
 from fleet_rlm.notebook.goingon import VERBS
 from fleet_rlm.notebook.runs import RUNS
@@ -80,6 +81,28 @@ def test_subcommands_and_runs(tab: Tab) -> None:
     assert {"--prompt", "--code", "--reply", "--model", "--with"} < set(tab("%fleet branch day-1 s4 --"))
     assert "--prompt" not in tab("%fleet resume day-1 --")
     assert "day-1" not in tab("%fleet models ")
+
+
+def test_spans_of_the_run_that_is_branched_and_what_they_are(tab: Tab, shell: InteractiveShell) -> None:
+    run = Staged("day-2").run
+    for span, kind, name in (
+        ("s1", "turn", "auto"),
+        ("s2", "step", "1"),
+        ("s3", "llm", "decide"),
+        ("s4", "code", "cell"),
+    ):
+        run.log.emit(SpanStart(span=span, type=kind, name=name))
+    RUNS.add(run)
+    assert tab("%fleet branch day-2 s") == ["s1", "s3", "s4"], "at a step there is nothing to change"
+    shell.user_ns["first"] = run
+    assert tab("%fleet branch first s") == ["s1", "s3", "s4"]
+    assert tab("%fleet branch --model fleet/offline day-2 s") == ["s1", "s3", "s4"]
+    assert {"day-2", "--prompt"} <= set(tab("%fleet branch "))
+    assert not {"s1", "day-2"} & set(tab("%fleet branch day-2 s3 "))
+    assert "s1" not in tab("%fleet branch never-was s")
+    with provisionalcompleter():
+        line = "%fleet branch day-2 s3"
+        assert [found.type for found in shell.Completer.completions(line, len(line))] == ["llm decide"]
 
 
 def test_the_question_and_other_cells_are_completed_as_ever(tab: Tab) -> None:
