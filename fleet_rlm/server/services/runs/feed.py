@@ -24,6 +24,7 @@ BATCH_BYTES = 256 << 10
 
 END, RESUME, SPAN_END = b'{"kind":"run.end"', b'{"kind":"run.resume"', b'{"kind":"span.end"'
 APPROVAL, SANDBOX, STARTED = b'{"kind":"approval.', b'{"kind":"sandbox"', b'"state":"started"'
+KEPT = b'"kept":true'
 
 
 _USAGE = b'"usage":{'
@@ -84,6 +85,7 @@ class Feed:
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self._latest: Batch | None = None
+        self._sees_sandbox = False
 
     @property
     def end(self) -> RunEnd | None:
@@ -111,8 +113,11 @@ class Feed:
                 self.spent, self.goes_on = Spent(), True
                 self.asks.clear()
             elif line.startswith(SANDBOX) and STARTED in line:
-                self.spent.sandboxes += 1
+                self._sees_sandbox = True
             elif line.startswith(SPAN_END):
+                if self._sees_sandbox:  # its span is the next to end, and says whether an earlier turn's was kept
+                    self._sees_sandbox = False
+                    self.spent.sandboxes += KEPT not in line
                 if _USAGE in line:
                     self._book(line)
                 if self.asks:

@@ -29,9 +29,9 @@ QUOTAS = {"runs_at_once": 1, "runs_per_day": 9, "sandboxes_per_day": 9, "tokens_
 
 
 async def started_in(made: House, run: str) -> int:
-    """Sandboxes that a run started, once it is over."""
+    """Sandboxes that a run started, and did not have from an earlier turn, once it is over."""
     lines = [line async for batch in made.reading.events(ADA, run) for line in batch.lines]
-    return sum(b'"kind":"sandbox"' in line and b'"state":"started"' in line for line in lines)
+    return sum(b'"kind":"span.end"' in line and b'"kept":false' in line for line in lines)
 
 
 def test_a_run_is_settled_when_it_ends_and_when_its_kernel_dies(tmp_path: Path) -> None:
@@ -47,6 +47,8 @@ def test_a_run_is_settled_when_it_ends_and_when_its_kernel_dies(tmp_path: Path) 
             with pytest.raises(QuotaReached, match="wait until one ends"):
                 await made.runs.start(ADA, StartRun(message="and?", session="other"))
             sandboxes = await started_in(made, first.run)
+            again = await made.runs.start(ADA, asked)
+            assert await started_in(made, again.run) == 0
             second = await made.runs.start(ADA, asked)
             for kernel in list(manager.list_kernel_ids()):
                 await manager.shutdown_kernel(kernel, now=True)
@@ -64,8 +66,8 @@ def test_a_run_is_settled_when_it_ends_and_when_its_kernel_dies(tmp_path: Path) 
         for name in QUOTAS:
             period = None if name == AT_ONCE else today
             assert await quotas.areserved(f"{name} of ada", period=period) == 0
-        assert ended == [first.run, second.run, third.run]
-        assert used == {"runs_at_once": 0, "runs_per_day": 3, "sandboxes_per_day": sandboxes, "tokens_per_day": 0}
+        assert ended == [first.run, again.run, second.run, third.run]
+        assert used == {"runs_at_once": 0, "runs_per_day": 4, "sandboxes_per_day": sandboxes, "tokens_per_day": 0}
         await made.store.aclose()
 
     asyncio.run(asyncio.wait_for(main(), 120))

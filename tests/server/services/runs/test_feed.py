@@ -66,7 +66,9 @@ def test_what_is_spent_is_counted_once_and_never_given_back() -> None:
     call = ended(Usage(llm_calls=1, tokens_in=100, tokens_out=10, cost_usd=0.25))
     unknown = ended(Usage(llm_calls=1))
     forged = ended(Usage(llm_calls=1, tokens_in=-5_000, tokens_out=-1, cost_usd=-9.0))
-    lines = [START, sandbox, call, ended(None), unknown, forged, b'{"kind":"span.end","usage":{"tokens_in":"x"}}']
+    new, kept = (encode(SpanEnd(run="r", seq=2, span="b", status="ok", attrs={"kept": one})) for one in (False, True))
+    lines = [START, sandbox, new, sandbox, kept, call, ended(None), unknown, forged]
+    lines.append(b'{"kind":"span.end","usage":{"tokens_in":"x"}}')
     feed.take(batch(0, *lines))
     feed.take(batch(0, *lines))
     assert feed.spent == Spent(sandboxes=1, tokens=110, usd=0.25)
