@@ -70,13 +70,6 @@ class Socket(FleetSocket):
         return seconds
 
     @property
-    def is_flushed(self) -> bool:
-        """Whether the system has taken all that was sent."""
-        connection = self.ws_connection
-        stream = connection.stream if connection is not None else None
-        return stream is not None and not stream.writing()
-
-    @property
     def max_message_size(self) -> int:
         """A larger message closes the connection with 1009."""
         return MESSAGE_BYTES
