@@ -112,9 +112,14 @@ def _export(name: str, path: str = "") -> str:
 
 def _import(path: str, name: str = "") -> str:
     """FILE [NAME]: take in the session of such a file, and go on in it"""
+    from fleet_rlm.sessions.errors import SessionExists
     from fleet_rlm.sessions.session import Session
 
-    session = SESSIONS.enter(Session.import_(path, name or None))
+    try:
+        taken_in = Session.import_(path, name or None)
+    except SessionExists as error:
+        raise UsageError(f"{error.what}; take it in under another name: %fleet session import FILE NAME") from error
+    session = SESSIONS.enter(taken_in)
     return f"in session {session.name!r}, {_turns(session)}"
 
 

@@ -199,8 +199,8 @@ def _take_in(
     if shelf.has(wanted):
         itself = " (it is an export of that very session)" if shelf.find(wanted).id == told["id"] else ""
         raise SessionExists(
-            f"there is a session {wanted!r} already{itself}; import it under another name (name=, or --name), or "
-            "delete that one"
+            f"there is a session {wanted!r} already{itself}",
+            "import it under another name, Session.import_(FILE, name=NAME), or delete that one",
         )
     fresh = shelf.new(wanted)
     documents, volume = shelf.documents(fresh), shelf.volume(fresh.volume)

@@ -18,7 +18,15 @@ class SessionNotFound(UserError, SessionError):
 
 
 class SessionExists(UserError, SessionError):
-    """The name belongs to another session."""
+    """The name belongs to another session.
+
+    Attributes:
+        what: the sentence without the way out, which a face may have another of.
+    """
+
+    def __init__(self, what: str, way: str) -> None:
+        self.what = what
+        super().__init__(f"{what}; {way}")
 
 
 class SessionInUse(SessionError):

@@ -133,7 +133,7 @@ class Session:
     def new(cls, name: str, **options: Any) -> Session:
         """A session that did not exist; options as above. Raises SessionExists if it did."""
         if Shelf(options.get("home")).has(checked_name(name)):
-            raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
+            raise SessionExists(f"there is a session {name!r} already", "open it, or take another name")
         return cls(name, **options)
 
     @classmethod
@@ -292,7 +292,7 @@ class Session:
         name = checked_name(name)
         with self._lock:
             if name != self.name and self._shelf.has(name):
-                raise SessionExists(f"there is a session {name!r} already; take another name, or delete that one")
+                raise SessionExists(f"there is a session {name!r} already", "take another name, or delete that one")
             before, self._state.name = self._state.name, name
             try:
                 self.save()

@@ -101,7 +101,7 @@ class Shelf:
         """
         name = checked_name(name)
         if self.has(name):
-            raise SessionExists(f"there is a session {name!r} already; open it, or take another name")
+            raise SessionExists(f"there is a session {name!r} already", "open it, or take another name")
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "session"
         identity = f"{slug}-{secrets.token_hex(4)}"
         return State(id=identity, name=name, volume=volume or identity)

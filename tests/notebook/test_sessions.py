@@ -97,8 +97,12 @@ def test_sessions_are_renamed_exported_imported_and_deleted_by_lines(fleet: Flee
     SESSIONS.current.memory.edit("human", "is called Ada")
     assert "'outage'" in fleet("session rename outage")
     assert str(tmp_path) in fleet(f"session export '{tmp_path / 'my file.zip'}'")
-    with pytest.raises(UsageError, match="another name"):
+    with pytest.raises(UsageError) as taken:
         fleet(f"session import '{tmp_path / 'my file.zip'}'")
+    assert str(taken.value) == (
+        "there is a session 'outage' already (it is an export of that very session); "
+        "take it in under another name: %fleet session import FILE NAME"
+    )
     fleet(f"session import '{tmp_path / 'my file.zip'}' copy")
     assert "is called Ada" in fleet("session show")
     fleet("session use outage")

@@ -109,7 +109,7 @@ def test_importing_into_a_used_kernel_leaks_nothing_of_the_session_before(export
 
 
 def test_a_session_is_imported_beside_itself_only_under_another_name(exported: Path) -> None:
-    with pytest.raises(SessionExists, match=r"that very session.*--name"):
+    with pytest.raises(SessionExists, match=r"that very session.*name=NAME"):
         fleet.Session.import_(exported)
     with fleet.Session.import_(exported, "copy") as copy:
         assert copy._state.origin is not None
