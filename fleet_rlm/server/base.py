@@ -106,13 +106,13 @@ class Handler(FleetHandler):
         super().on_finish()
 
     def read(self, model: type[M]) -> M:
-        """The body as the model.
+        """The body as the model; JSON has types, so "5" is no number and true none either.
 
         Raises:
             ValidationError: it is not what the model wants.
             Refused: it says something twice, or holds what is no JSON.
         """
-        return model.model_validate_json(document(self.request.body or b"{}"))
+        return model.model_validate_json(document(self.request.body or b"{}"), strict=True)
 
     def query(self, model: type[M]) -> M:
         """The query arguments as the model; one that it does not know is refused.

@@ -18,6 +18,7 @@ from fleet_rlm.server.operations import OPERATIONS
 OTHER_NAMES = {"VolumeTree": "Tree"}
 NOT_READ = {
     "Stopped": "the verb returns nothing",
+    "Ticket": "for pages, which cannot set the header that this client sets",
     "EventPage": "events come over the WebSocket, and whole logs as NDJSON",
 }
 

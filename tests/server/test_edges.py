@@ -155,7 +155,7 @@ def test_a_wrong_token_is_said_to_be_wrong(server: Serving, given: dict[str, str
         ("sessions?created_before=0001-01-01T00:00:00%2B23:59", 422),
         ("sessions?created_after=2026-11-25T20:00:00", 422),
         ("sessions/%ff", 400),
-        ("sessions/%00", 404),
+        ("sessions/%00", 400),
         ("sessions/a%2F..%2Fb", 404),
         ("sessions/" + "%E6%97%A5" * 40, 404),
         ("sessions/a%0d%0aX-Evil:1/export", 404),
@@ -173,6 +173,9 @@ def test_what_a_path_or_a_query_cannot_mean_is_refused(server: Serving, path: st
     [
         (b"", {}, 422),
         (b"null", {}, 422),
+        (b'{"message": "a", "budget": true}', {}, 422),
+        (b'{"message": "a", "budget": "5"}', {}, 422),
+        (b'{"message": 5}', {}, 422),
         (b'{"message": "a", "message": "b"}', {}, 400),
         (b'{"message": "a", "timeout": NaN}', {}, 400),
         (b'{"message": "a", "timeout": 1e999}', {}, 400),
@@ -338,6 +341,16 @@ def test_one_user_has_as_many_websockets_as_the_server_allows(server: Serving) -
         time.sleep(0.02)  # nothing tells when the server has noticed that they are closed
 
 
+def test_a_page_that_does_not_prove_its_request_is_told_how(server: Serving) -> None:
+    signed_in = sent(server, "GET", f"{PREFIX}/api/status?token={TOKEN}", signed_in=False)
+    cookie = {"Cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+    assert sent(server, "GET", f"{API}/runs", cookie, signed_in=False).status == 200
+    for more in ({}, {"X-XSRFToken": "guessed"}, {"Content-Type": "text/plain"}):
+        answer = sent(server, "POST", f"{API}/runs", {**cookie, **more}, b"{}", signed_in=False)
+        assert (answer.status, answer.code) == (403, "permission_denied")
+        assert "as the header X-XSRFToken" in answer.told["message"]
+
+
 @pytest.mark.parametrize("origin", ["https://stranger.example", "null", "://", "http://127.0.0.1:1"])
 def test_a_page_of_another_origin_is_told_so_in_json(server: Serving, origin: str) -> None:
     shaken = {
@@ -352,11 +365,11 @@ def test_a_page_of_another_origin_is_told_so_in_json(server: Serving, origin: st
         assert "ServerApp.allow_origin" in answer.told["message"]
 
 
-@pytest.mark.parametrize("path", ["sessions/%ff", "sessions/a%C3", "runs?token=s3cret%ff"])
+@pytest.mark.parametrize("path", ["sessions/%ff", "sessions/a%C3", "sessions/a%00", "runs?token=s3cret%ff"])
 def test_what_is_no_text_is_said_to_be_none_and_not_shown(server: Serving, path: str) -> None:
     answer = sent(server, "GET", f"{API}/{path}", signed_in="token" not in path)
     assert (answer.status, answer.code) == (400, "bad_request")
-    assert answer.told["message"].endswith("is no text here: write it as UTF-8, percent-encoded")
+    assert answer.told["message"].endswith("is no text here: write it as UTF-8, percent-encoded, without NUL")
 
 
 def test_a_host_that_is_not_ours_is_refused_in_json(server: Serving) -> None:

@@ -7,6 +7,7 @@ error is JSON, also one that the server raises before a verb of ours runs: its o
 
 from __future__ import annotations
 
+import contextlib
 import json
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ else:
 
 
 ORIGIN = "pages of this origin may not call the server; its administrator may allow them by ServerApp.allow_origin"
+XSRF = "a page sends the value of its cookie _xsrf as the header X-XSRFToken; a program sends a token, and no cookie"
 WRONG_TOKEN = "the token is wrong: it is not the one of this server, or not any more"
 
 
@@ -114,12 +116,22 @@ class Guarded(Bounded, Ours):
         Raises:
             HTTPError: it is none; tornado's own words would show its bytes, also of a token.
         """
+        with contextlib.suppress(UnicodeDecodeError):
+            if "\0" not in (text := value.decode()):
+                return text
+        what = name or "the address"
+        raise HTTPError(400, f"{what} is no text here: write it as UTF-8, percent-encoded, without NUL")
+
+    def check_xsrf_cookie(self) -> None:
+        """A page that is signed in by a cookie proves that the request is its own.
+
+        Raises:
+            HTTPError: it does not; the server's own words do not say how.
+        """
         try:
-            return value.decode()
-        except UnicodeDecodeError:
-            raise HTTPError(
-                400, f"{name or 'the address'} is no text here: write it as UTF-8, percent-encoded"
-            ) from None
+            super().check_xsrf_cookie()
+        except HTTPError as error:
+            raise HTTPError(403, XSRF) from error
 
     def _public(self) -> bool:
         verb = getattr(self, (self.request.method or "").lower(), None)

@@ -111,7 +111,7 @@ def heard(text: str | bytes) -> Message | Cancel | Command | Approve:
         ValidationError: it is none of these.
         Refused: it says something twice, or holds what is no JSON.
     """
-    return _said.validate_json(document(text))
+    return _said.validate_json(document(text), strict=True)
 
 
 def frame(type: str, **fields: Any) -> str:

@@ -76,6 +76,7 @@ class Events(Handler):
             self.answer(await self.house.reading.page(self.identity, run, asked.since, asked.limit))
 
     async def _export(self, run: str, since: int) -> None:
+        await self.house.reading.check_place(self.identity, run, since)
         async with aclosing(self.house.reading.written(self.identity, run, since)) as batches:
             async for batch in batches:
                 self.set_header("Content-Type", NDJSON)

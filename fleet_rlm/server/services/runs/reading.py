@@ -91,7 +91,7 @@ class Reading:
     async def events(self, identity: Identity, run: str, since: int = 0) -> AsyncGenerator[Batch]:
         """The events from `since` on: those that were, then those that come, until the run is over."""
         await self._owned.live(identity, run)
-        await self._check_place(identity, run, since)
+        await self.check_place(identity, run, since)
         place = since
         while True:
             live = self._live.get(run)
@@ -114,7 +114,7 @@ class Reading:
 
     async def page(self, identity: Identity, run: str, since: int = 0, limit: int = 1_000) -> EventPage:
         """Up to `limit` events from `since` on, without waiting for more."""
-        await self._check_place(identity, run, since)
+        await self.check_place(identity, run, since)
         lines: list[bytes] = []
         async with aclosing(self.written(identity, run, since)) as past:
             async for batch in past:
@@ -158,7 +158,7 @@ class Reading:
         with self._live.beginning_in(owner, key) as starts:
             yield starts
 
-    async def _check_place(self, identity: Identity, run: str, since: int) -> None:
+    async def check_place(self, identity: Identity, run: str, since: int) -> None:
         """Whoever reads on from behind the end would miss what a resumed run writes there.
 
         Raises:

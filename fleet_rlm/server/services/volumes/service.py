@@ -135,9 +135,10 @@ def _missing(path: str) -> Iterator[None]:
 
 
 def _node(entry: Entry) -> Node:
+    path = os.fsencode(entry.path).decode(errors="backslashreplace")  # code can name a file by bytes that are no text
     return Node(
-        path=entry.path,
-        name=entry.path.rpartition("/")[2],
+        path=path,
+        name=path.rpartition("/")[2],
         type="folder" if entry.is_folder else "file",
         bytes=entry.bytes,
         files=entry.files,

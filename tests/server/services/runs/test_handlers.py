@@ -80,6 +80,9 @@ def test_reading_on_from_behind_the_end_is_refused_with_the_next_number(server: 
     assert server.get(f"runs/{run}/events", since=following)["events"] == []
     told = server.get(f"runs/{run}/events", 400, since=following + 1)
     assert told["message"].endswith(f"its next is {following}")
+    address = f"{server.base}runs/{run}/events?since={following + 1}"
+    lines = server.client.get(address, headers={"Accept": "application/x-ndjson"})
+    assert (lines.status_code, lines.json()) == (400, told)
     with server.watch(f"run={run}&since={following + 1}") as talk, pytest.raises(ConnectionClosed) as closed:
         talk.until("ended")
     assert closed.value.rcvd is not None

@@ -77,6 +77,18 @@ def test_a_link_is_not_followed(server: Serving, volume: str) -> None:
     get(server, "runtime/volume/download", 400, volume=volume, path="memory/link")
 
 
+def test_a_file_that_code_named_by_bytes_is_listed(server: Serving, volume: str) -> None:
+    place = server.home / "volumes" / volume / "memory"
+    place.mkdir(exist_ok=True)
+    name = os.fsencode(place) + b"/bad\xff"
+    os.close(os.open(name, os.O_CREAT))
+    try:
+        nodes = get(server, "runtime/volume/tree", volume=volume)["nodes"]
+        assert "memory/bad\\xff" in [node["path"] for node in nodes]
+    finally:
+        os.unlink(name)
+
+
 @pytest.mark.parametrize("volume", ["..", "a/b", "", "-x"])
 def test_what_is_no_name_of_a_volume_is_refused(server: Serving, volume: str) -> None:
     get(server, "runtime/volume/tree", 422, volume=volume)
