@@ -16,6 +16,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ LIMIT_FILES = 50_000
 LIMIT_RATIO = 200
 """How much larger than packed a large part may become; text with many repetitions reaches some dozens."""
 
+LARGE = 10 << 20
+"""Bytes from which on a part is large."""
+
 _CHUNK = 1 << 20
 
 
@@ -63,8 +67,9 @@ def exported(state: State, volume: Volume, shelf: Shelf, path: Path) -> Path:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(partial, "xb") as whole:
-            with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as file:
+            with zipfile.ZipFile(whole, "w", strict_timestamps=False) as file:
                 _fill(file, state, volume, shelf)
+                _check_importable(file, path)
             settle(whole)  # before it takes the place of an older one
         os.replace(partial, path)
         settle_names(path.parent)
@@ -88,17 +93,20 @@ def _fill(file: zipfile.ZipFile, state: State, volume: Volume, shelf: Shelf) -> 
     packed, blobs = state.packed()
     for digest in blobs_of(packed):
         saved = blobs[digest] if digest in blobs else shelf.revisions(state, writable=False).blob(digest)
-        file.writestr(f"blobs/{digest}", saved)
+        _write(file, f"blobs/{digest}", saved)
     for digest in state.documents.hashes():
         with contextlib.suppress(FileNotFoundError):  # told when the document is read
-            file.write(state.documents.directory / digest, f"documents/{digest}")
-    for entry in volume.tree():
-        if not entry.is_folder:
-            file.writestr(f"volume/{entry.path}", volume.read(entry.path))
+            _add(file, state.documents.directory / digest, f"documents/{digest}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for entry in volume.tree():
+            if not entry.is_folder:
+                copy = volume.download(entry.path, Path(scratch) / "part")
+                _add(file, copy, f"volume/{entry.path}")
+                copy.unlink()
     for run in dict.fromkeys(turn.run for turn in state.turns if turn.run):
         log = shelf.home / "runs" / run / "events.jsonl"
         if log.is_file():
-            file.write(log, f"runs/{run}/events.jsonl")
+            _add(file, log, f"runs/{run}/events.jsonl")
     head = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -107,7 +115,34 @@ def _fill(file: zipfile.ZipFile, state: State, volume: Volume, shelf: Shelf) -> 
         # Where values lie is this machine's own business, and a file must not tell another machine what to read.
         "state": {**packed, "values": {name: _left_out(kept) for name, kept in packed["values"].items()}},
     }
-    file.writestr(HEAD, json.dumps(head, ensure_ascii=False))
+    _write(file, HEAD, json.dumps(head, ensure_ascii=False).encode())
+
+
+def _write(file: zipfile.ZipFile, name: str, data: bytes) -> None:
+    file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # of no date: zip has none before 1980
+
+
+def _add(file: zipfile.ZipFile, source: Path, name: str) -> None:
+    """Add a file, packed as far as an import believes it."""
+    size = source.stat().st_size
+    dense = size > LARGE and size > LIMIT_RATIO * _packed_size(source)
+    file.write(source, name, zipfile.ZIP_STORED if dense else zipfile.ZIP_DEFLATED)
+
+
+def _packed_size(source: Path) -> int:
+    packer, size = zlib.compressobj(wbits=-zlib.MAX_WBITS), 0
+    with open(source, "rb") as file:
+        while piece := file.read(_CHUNK):
+            size += len(packer.compress(piece))
+    return size + len(packer.flush())
+
+
+def _check_importable(file: zipfile.ZipFile, path: Path) -> None:
+    """What this home writes it would take in again; raises ArchiveError where it would not."""
+    try:
+        _parts(file, path)
+    except ArchiveError as error:
+        raise ArchiveError(f"{error}; remove documents or files of the volume that are not needed") from None
 
 
 def _left_out(kept: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +184,7 @@ def _parts(file: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
             raise ArchiveError(f"{path} holds {part.filename!r} twice")
         names.add(part.filename)
         total += part.file_size
-        if part.file_size > 10 * _CHUNK and part.file_size > LIMIT_RATIO * max(part.compress_size, 1):
+        if part.file_size > LARGE and part.file_size > LIMIT_RATIO * max(part.compress_size, 1):
             raise ArchiveError(
                 f"{part.filename!r} in {path} would unpack to {part.file_size:,} bytes: it is a zip bomb"
             )

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fleet_rlm.agent.conversation import HISTORY, MEMORY
 from fleet_rlm.agent.request import Request
 from fleet_rlm.agent.work import started
 from fleet_rlm.core.events import Note
@@ -106,7 +107,7 @@ class SessionSandbox:
     async def _look(self, sandbox: Sandbox) -> None:
         """Note which variables code has made, so that it can be said what is lost when the sandbox is."""
         with contextlib.suppress(SandboxError):  # it died in this turn; the next one tells
-            made = set(await _names(sandbox)) - self._own - set(self._put) - set(sandbox.tools)
+            made = set(await _names(sandbox)) - self._own - set(self._put) - set(sandbox.tools) - {HISTORY, MEMORY}
             self._made = tuple(sorted(made))[:_SHOWN]
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -326,3 +327,32 @@ def test_an_import_that_fails_leaves_no_log_behind_that_a_later_one_would_take_f
     with pytest.raises(ArchiveError, match="is damaged"):
         fleet.Session.import_(damaged, "copy")
     assert os.listdir(fleet_home / "runs") == []
+
+
+def test_a_document_of_one_line_over_and_over_is_no_bomb_where_it_was_exported_here(tmp_path: Path) -> None:
+    (tmp_path / "calm.log").write_text("nothing happened\n" * 1_000_000)
+    with fleet.Session("incident") as session:
+        session.load(tmp_path / "calm.log", "logs")
+        session.volume.write("memory/same.log", tmp_path / "calm.log")
+        file = session.export(tmp_path / "out.zip")
+    with fleet.Session.import_(file, "copy") as session:
+        assert session.documents.get("logs").chars == 17_000_000
+        assert session.volume.tree("memory")[0].bytes == 17_000_000
+
+
+def test_what_could_not_be_imported_again_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fleet.Session("incident") as session:
+        session.volume.write("memory/note.md", "x" * 3_000)
+        monkeypatch.setattr(archive, "LIMIT_BYTES", 3_000)
+        with pytest.raises(ArchiveError, match=r"more than the 3,000 an export may have; remove documents or files"):
+            session.export(tmp_path / "out.zip")
+    assert list(tmp_path.glob("*out.zip*")) == []
+
+
+def test_a_clock_that_stood_at_1970_is_no_hindrance(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fleet.Session("incident") as session:
+        os.utime(session.documents.get().path, (0, 0))
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        session.export(exported)
+    with fleet.Session.import_(exported, "copy") as session:
+        assert session.turns[0].answer == "written"

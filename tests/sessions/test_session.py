@@ -22,6 +22,7 @@ from fleet_rlm.sessions.errors import (
     TurnCut,
 )
 from fleet_rlm.sessions.shelf import Shelf
+from fleet_rlm.sessions.turns import Turn
 from tests.agent.documents.repositories import repository
 from tests.sessions.talking import DONE, finished, kernel, running, saying
 from tests.twins.replies import Gate, Reply
@@ -217,6 +218,17 @@ def test_a_session_that_was_left_and_entered_again_says_that_it_was_closed_and_n
             assert "(the session was closed in between)" in str(notice)
             assert "lost are `found`" in str(notice)
             session.ask("Second?", lm=lm)
+        with fleet.Session("incident") as session:
+            assert "lost are" not in str(session.notices[0])
+
+
+def test_what_we_put_into_the_sandbox_of_the_conversation_is_not_named_among_what_is_lost() -> None:
+    with model(react_step=[DONE], react_extract=saying("an answer " * 1_000)) as (_, lm):
+        with fleet.Session("incident") as session:
+            for number in range(20):
+                session.turns.add(Turn.ended(f"{number}?", "word " * 20_000, "ok", f"r{number}", None))
+            run = session.ask("First?", lm=lm)
+            assert any("session_history" in note.text for note in run.tree.notes)
         with fleet.Session("incident") as session:
             assert "lost are" not in str(session.notices[0])
 
