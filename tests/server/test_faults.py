@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fleet_rlm.server.faults import MOST, faults
 from fleet_rlm.server.services.execution.messages import Said
-from fleet_rlm.server.services.runs.models import RunQuery, StartRun
+from fleet_rlm.server.services.runs.models import GiveFeedback, RunQuery, StartRun
 from fleet_rlm.server.services.sessions.models import PatchSession
 
 
@@ -42,6 +42,7 @@ def told(wanted: Any, sent: str) -> str:
             '{"session": "a\\u0000"}',
             "session has a character that cannot be in it, such as a line end or NUL",
         ),
+        (GiveFeedback, '{"value": []}', "value: a judgement is true or false, a number, or one line of up to 100"),
         (PatchSession, "{}", "say what to change: title, metadata, or both"),
         (
             Said,

@@ -6,7 +6,15 @@ import datetime
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from fleet_rlm.server.services.page import Page
 
@@ -149,6 +157,15 @@ class GiveFeedback(Strict):
     comment: Annotated[str, Field(max_length=10_000)] | None = None
     expected: Annotated[str, Field(max_length=MESSAGE_CHARS)] | None = None
     span: Id | None = None
+
+    @field_validator("value", mode="wrap")
+    @classmethod
+    def _is_a_judgement(cls, value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+        """One sentence in place of what each of the kinds would have had it be."""
+        try:
+            return checked(value)
+        except ValidationError:
+            raise ValueError("a judgement is true or false, a number, or one line of up to 100 characters") from None
 
 
 class Feedback(Strict):
