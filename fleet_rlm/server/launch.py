@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleet_rlm.core.errors import UserError
+from fleet_rlm.server.address import check_address
 from fleet_rlm.server.app import FleetApp
 from fleet_rlm.server.auth.body import DROPPED_BYTES
 from fleet_rlm.server.auth.deployment import LOOPBACK
@@ -40,10 +41,11 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
         options: further options of the Jupyter server.
 
     Raises:
-        UserError: others could reach it, and nobody said how they sign in; our extension was not loaded; or JupyterLab
-            is missing, or it is root's and that was not allowed.
+        UserError: it cannot be where it was said to be; others could reach it, and nobody said how they sign in; our
+            extension was not loaded; or JupyterLab is missing, or it is root's and that was not allowed.
         SystemExit: the deployment is unsafe, or the address cannot be had; the message says why.
     """
+    check_address(host, port, base_url)
     chosen: dict[str, object] = {
         "ip": host,
         "port": port,
