@@ -71,20 +71,30 @@ def launch(kind: Kind, *, host: str, port: int, base_url: str = "/", options: Se
             f"fleet {kind} -- --allow-root"
         )
     server.http_server.request_callback = Front(server.web_app)
-    print(greeting(kind, server), flush=True)
-    heed(signal.SIGTERM, server)
+    server.io_loop.add_callback(print, greeting(kind, server), flush=True)  # after the one that has it listen
+    heed(server)
     server.start()
 
 
-def heed(sent: signal.Signals, server: ServerApp) -> None:
-    """Stop in order when this signal is sent.
+def heed(server: ServerApp) -> None:
+    """Stop in order at Ctrl-C and when told to end, or when the terminal is closed; at once when told again.
 
-    From the loop, not from Jupyter's signal handler: that one logs, and where it strikes while something else is being
-    logged, it fails ("reentrant call") and the signal is lost.
+    From the loop, not from Jupyter's signal handlers. They log, and where one strikes while something else is being
+    logged, it fails ("reentrant call") and the signal is lost. Ctrl-C they ask about in a terminal; without one it ends
+    the server at once, and what its kernels told is not written.
     """
     loop: Any = server.io_loop
-    with contextlib.suppress(NotImplementedError):  # Windows has no such signals; Jupyter's handler stays there
-        loop.asyncio_loop.add_signal_handler(sent, server.stop)
+    ours = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [one for one in ours if signal.getsignal(one) is not signal.SIG_IGN]  # by nohup, say
+
+    def stop() -> None:
+        for one in ours:
+            loop.asyncio_loop.remove_signal_handler(one)
+        server.stop()
+
+    with contextlib.suppress(NotImplementedError):  # Windows has no such signals; Jupyter's handlers stay there
+        for one in ours:
+            loop.asyncio_loop.add_signal_handler(one, stop)
 
 
 def refusal(host: str, provider: Any) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 
 from fleet_rlm.client import Client
 from fleet_rlm.server.launch import is_loopback, refusal
+from fleet_rlm.sessions.store import Identity, open_store
 from tests.server.serving import ROOT, Serving
 from tests.stopping import stop
 
@@ -29,7 +32,14 @@ def command(tmp_path: Path, *argv: str, **variables: str) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heeding,
     )
+
+
+def heeding() -> None:
+    """Signals are heeded, also where what runs the tests was started in the background and ignores them."""
+    for one in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
 
 
 def free_port() -> int:
@@ -132,22 +142,41 @@ def test_ones_own_machine_is_ones_own_business(host: str) -> None:
     assert refusal(host, MADE_UP) is None
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_stop_is_heeded_by_the_loop_so_that_it_cannot_strike_while_something_is_logged(
-    tmp_path: Path,
+    sent: signal.Signals, tmp_path: Path
 ) -> None:
     port = free_port()
     server = command(tmp_path, "serve", f"--port={port}", "--", "--allow-root")
     assert server.stdout is not None
     try:
         assert "the API is at" in server.stdout.readline()
-        with Client(f"http://127.0.0.1:{port}/", token="none") as client:
-            assert client.health().ok  # the loop runs
-        server.terminate()
+        socket.create_connection(("127.0.0.1", port)).close()  # it is told when it listens
+        server.send_signal(sent)
         _, logged = server.communicate(timeout=20)
     finally:
         server.kill()
     assert server.returncode == 0
     assert "received signal" not in logged  # what Jupyter's own handler says
+
+
+def test_ctrl_c_stops_in_order_where_there_is_no_terminal_too(tmp_path: Path) -> None:
+    port = free_port()
+    server = command(tmp_path, "serve", f"--port={port}", "--", "--allow-root", "--IdentityProvider.token=a-token")
+    assert server.stdout is not None
+    try:
+        assert "the API is at" in server.stdout.readline()
+        with Client(f"http://127.0.0.1:{port}/", token="a-token") as client:
+            run = client.runs.start("How many?", session="s", mode="rlm_only").run
+            next(iter(client.runs.events(run)))
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+    finally:
+        server.kill()
+    events = (tmp_path / f"fleet/runs/{run}/events.jsonl").read_bytes().splitlines()
+    with contextlib.closing(open_store(f"sqlite:///{tmp_path}/fleet/fleet.db")) as store:
+        row = store.scoped(Identity("local", "local")).runs.get(run)
+    assert (row.status, row.last_seq) == ("stopped", len(events) - 1)
 
 
 @pytest.mark.parametrize("kind", ["serve", "lab"])
