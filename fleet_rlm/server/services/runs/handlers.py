@@ -9,6 +9,7 @@ from tornado.iostream import StreamClosedError
 
 from fleet_rlm.server.auth.authorizer import authorized
 from fleet_rlm.server.base import Handler
+from fleet_rlm.server.services.errors import Refused
 from fleet_rlm.server.services.kernels.attaching import check_attaching
 from fleet_rlm.server.services.runs.models import (
     ApproveRun,
@@ -70,6 +71,8 @@ class Events(Handler):
         """A page of them as JSON; where the client accepts NDJSON, all there are, a line each, as the log has them."""
         asked = self.query(EventQuery)
         if NDJSON in self.request.headers.get("Accept", ""):
+            if "limit" in asked.model_fields_set:
+                raise Refused("as NDJSON all events from since on come at once: leave limit out, or ask for JSON")
             self.audited, self.audited_object = "run.export", run
             await self._export(run, asked.since)
         else:

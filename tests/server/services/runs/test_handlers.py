@@ -83,6 +83,9 @@ def test_reading_on_from_behind_the_end_is_refused_with_the_next_number(server: 
     address = f"{server.base}runs/{run}/events?since={following + 1}"
     lines = server.client.get(address, headers={"Accept": "application/x-ndjson"})
     assert (lines.status_code, lines.json()) == (400, told)
+    page = f"{server.base}runs/{run}/events?limit=1"
+    lines = server.client.get(page, headers={"Accept": "application/x-ndjson"})
+    assert (lines.status_code, lines.json()["code"]) == (400, "bad_request")
     with server.watch(f"run={run}&since={following + 1}") as talk, pytest.raises(ConnectionClosed) as closed:
         talk.until("ended")
     assert closed.value.rcvd is not None
