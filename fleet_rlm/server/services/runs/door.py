@@ -137,11 +137,11 @@ class Door:
             self.tell(ENDED, {"run": feed.run, "status": status, "events": feed.next, "seconds": seconds})
 
     async def _follow(self, entry: Entry, live: Live, metered: bool) -> None:
-        feed, place, is_over = live.feed, 0, False
+        feed, seen, is_over = live.feed, Spent(), False
         try:
             while not is_over:
-                await feed.changed(place)
-                place, is_over = feed.next, feed.is_over
+                seen = await feed.used(seen)
+                is_over = feed.is_over
                 if is_over:
                     entry.reserved.settle(**{AT_ONCE: 1})  # before anything that takes time: the next one may wait
                 is_charged = await self._charge(entry, live, metered)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -84,6 +84,7 @@ class Feed:
         self._bytes = 0
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
+        self._used = asyncio.Event()
         self._latest: Batch | None = None
         self._sees_sandbox = False
 
@@ -102,6 +103,7 @@ class Feed:
         fresh = batch.lines[self.next - batch.first :]
         if not fresh:
             return True
+        before = replace(self.spent)
         for line in fresh:
             self._lines.append(line)
             self._bytes += len(line)
@@ -129,6 +131,8 @@ class Feed:
             self._bytes -= len(self._lines.popleft())
             self.first += 1
         self._tell()
+        if self.spent != before:
+            _pulse(self._used)
         return True
 
     def _book(self, line: bytes) -> None:
@@ -172,15 +176,27 @@ class Feed:
         while self.next <= seq and not self.is_over:
             await self._changed.wait()
 
+    async def used(self, seen: Spent) -> Spent:
+        """Wait until something else is used than was seen, or the run is over; returns what is used by then."""
+        while self.spent == seen and not self.is_over:
+            await self._used.wait()
+        return replace(self.spent)
+
     async def over(self) -> None:
         """Wait until the run is over."""
         while not self.is_over:
             await self._ended.wait()
 
     def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        _pulse(self._changed)
         if self.is_over:
             self._ended.set()
+            _pulse(self._used)
         else:
             self._ended.clear()
+
+
+def _pulse(event: asyncio.Event) -> None:
+    """Wake all who wait for it by now, and none who come later."""
+    event.set()
+    event.clear()

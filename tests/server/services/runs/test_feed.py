@@ -114,3 +114,24 @@ def test_waiting_ends_with_an_event_or_with_the_run() -> None:
         assert feed.end is None
 
     asyncio.run(main())
+
+
+def test_whoever_waits_for_use_is_woken_by_use_and_the_end_only() -> None:
+    async def main() -> None:
+        feed, seen = Feed("r"), Spent()
+        waiting = asyncio.create_task(feed.used(seen))
+        feed.take(batch(0, START, b"a", ended(None)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        feed.take(batch(3, ended(Usage(llm_calls=1, tokens_in=7, tokens_out=1))))
+        seen = await asyncio.wait_for(waiting, 5)
+        assert seen == Spent(tokens=8)
+        over = asyncio.create_task(feed.used(seen))
+        feed.take(batch(4, ended(None)))
+        await asyncio.sleep(0)
+        assert not over.done()
+        feed.take(batch(5, END))
+        assert await asyncio.wait_for(over, 5) == seen
+
+    asyncio.run(main())
