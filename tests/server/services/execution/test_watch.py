@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
+import re
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from fleet_rlm.server.services.execution import handlers, messages, pump
 from tests.server.services.conftest import Model
-from tests.server.serving import Serving, Talk
+from tests.server.serving import ROOT, Serving, Talk
 
 ADA = {"X-Fleet-Debug-Tenant": "acme", "X-Fleet-Debug-User": "ada"}
+
+
+def test_the_page_of_the_server_tells_what_is_said() -> None:
+    table = "\n".join(line for line in (messages.__doc__ or "").splitlines() if line.startswith("|"))
+    assert table in (ROOT / "docs" / "server.md").read_text()
+    source = "".join(inspect.getsource(module) for module in (handlers, messages, pump))
+    said = set(re.findall(r'frame\(\s*"(\w+)"', source))
+    assert len(said) >= 6
+    assert said <= set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +83,7 @@ def test_many_watchers_are_told_the_same(server: Serving, model: Model) -> None:
                 assert talk.events == driving.events[place % 3 :]
 
 
+@pytest.mark.usefixtures("run")  # makes the session
 def test_a_session_is_watched_from_run_to_run(server: Serving) -> None:
     with server.watch("session=watch") as watching, server.drive() as driving:
         first = driving.ask("First", session_id="watch", execution_mode="direct")["run"]
