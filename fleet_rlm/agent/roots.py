@@ -48,6 +48,8 @@ class Roots:
         except (OSError, RuntimeError) as error:  # a loop of links, a ~user that does not exist
             raise ContextError(f"{text} cannot be read: {error}") from None
         if not self.holds(found):
+            if self._is_below(found):
+                raise OutsideRoots(f"{text} is closed: it is the system's (a device or the like), or fleet-rlm's own")
             raise OutsideRoots(
                 f"{text} is outside of {self}; name a file there, or let the user add a root (FLEET_ROOTS)"
             )
@@ -82,8 +84,9 @@ class Roots:
 
     def holds(self, resolved: Path) -> bool:
         """Whether a path whose links are resolved already is inside a root."""
-        if any(resolved.is_relative_to(place) for place in self._closed):
-            return False
+        return self._is_below(resolved) and not any(resolved.is_relative_to(place) for place in self._closed)
+
+    def _is_below(self, resolved: Path) -> bool:
         return any(resolved.is_relative_to(root) for root in self.paths)
 
     def __str__(self) -> str:

@@ -286,7 +286,9 @@ class Run:
 
     async def _finished(self) -> Run:
         if self._future is not None:
-            await asyncio.shield(asyncio.wrap_future(self._future))  # leaving early must not end the run
+            end = asyncio.wrap_future(self._future)
+            end.add_done_callback(_seen)
+            await asyncio.shield(end)  # leaving early must not end the run
         return self
 
     def to_jsonl(self, path: str | Path) -> Path:
@@ -333,3 +335,9 @@ class Run:
     def __repr__(self) -> str:
         spans, calls = len(self.tree.spans), self.usage.llm_calls
         return f"Run({self.task[:60]!r}, status={self.status!r}, spans={spans}, llm_calls={calls})"
+
+
+def _seen(end: asyncio.Future[Any]) -> None:
+    """How it ended was told to whoever waited, or they left: asyncio need not print it."""
+    if not end.cancelled():
+        end.exception()

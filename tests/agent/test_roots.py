@@ -112,6 +112,8 @@ def test_what_is_closed_is_in_no_root(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("FLEET_CLOSED", os.pathsep.join(["", str(tmp_path / "server"), str(tmp_path / "secret.txt")]))
     roots = Roots(tmp_path)
     for name in ("server", "server/users/key", "secret.txt"):
-        with pytest.raises(OutsideRoots):
+        with pytest.raises(OutsideRoots, match=f"^{name} is closed: "):
             roots.resolve(name)
+    with pytest.raises(OutsideRoots, match="^/dev/zero is closed: it is the system's"):
+        Roots("/").resolve("/dev/zero")
     assert list(roots.files(tmp_path)) == [tmp_path / "open.txt"]

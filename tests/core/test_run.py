@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,26 @@ def test_many_can_wait_at_once() -> None:
         waiting = [pool.submit(task.run.wait, 10) for _ in range(8)]
         task.let_on()
         assert all(future.result(10) is task.run for future in waiting)
+
+
+def test_whoever_leaves_before_a_run_has_failed_is_not_sent_its_traceback() -> None:
+    heard: list[str] = []
+
+    async def leave() -> None:
+        run, end = Run(RunLog("r-left")), concurrent.futures.Future[Any]()
+        run.attach(end, lambda: None)
+        waiting = asyncio.ensure_future(run)
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        end.set_exception(FleetError("the run was stopped"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def told() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context["message"]))
+        await leave()
+        gc.collect()
+
+    asyncio.run(told())
+    assert heard == []
