@@ -45,8 +45,9 @@ class Roots:
             raise ContextError("a path holds no NUL character")
         try:
             found = (self.paths[0] / Path(text).expanduser()).resolve()
-        except (OSError, RuntimeError) as error:  # a loop of links, a ~user that does not exist
-            raise ContextError(f"{text} cannot be read: {error}") from None
+        except (OSError, RuntimeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "a loop of links, or of a user who does not exist"
+            raise ContextError(f"{text} cannot be read: {why}") from None
         if not self.holds(found):
             if self._is_below(found):
                 raise OutsideRoots(f"{text} is closed: it is the system's (a device or the like), or fleet-rlm's own")
@@ -60,8 +61,11 @@ class Roots:
             raise ContextError(f"{text} {told} in {self}; list_files tells what does") from None
         return found
 
-    def files(self, top: Path, skip: Callable[[str, str], object] = lambda path, reason: None) -> Iterator[Path]:
-        """Files below a resolved directory, in a stable order; a link to a file inside the roots is a file of its own.
+    def files(
+        self, top: Path, skip: Callable[[str, str], object] = lambda path, reason: None
+    ) -> Iterator[tuple[Path, Path]]:
+        """Files below a resolved directory, in a stable order, each with where it really is, which is what was checked
+        and is to be opened; a link to a file inside the roots is a file of its own.
 
         Version control data, caches and installed packages are left out, and so is what leads out of the roots.
 
@@ -77,8 +81,13 @@ class Roots:
             folders.sort()
             for name in sorted(names):
                 path = Path(place, name)
-                if self.holds(Path(os.path.realpath(path))):
-                    yield path
+                try:
+                    found = Path(os.path.realpath(path))
+                except OSError as error:  # it became something else while it was looked at
+                    skip(_below(path, top), str(error.strerror))
+                    continue
+                if self.holds(found):
+                    yield path, found
                 else:
                     skip(_below(path, top), "a symbolic link that leads out of the roots")
 

@@ -58,18 +58,18 @@ def check_size(folder: FolderText, source: object) -> None:
 def _take_texts(root: Path, roots: Roots, folder: FolderText) -> list[tuple[str, Path, str]]:
     """Add the text files; returns those a parser must read: name, where it really is, kind."""
     convert = []
-    for number, path in enumerate(roots.files(root, folder.skip)):
+    for number, (path, found) in enumerate(roots.files(root, folder.skip)):
         if number >= FILES:
             raise DocumentError(f"{root} {TOO_MUCH}")
         name = os.path.relpath(path, root)
         try:
-            with opened(path.resolve()) as file:
+            with opened(found) as file:
                 if os.fstat(file.fileno()).st_size > ONE_FILE:
                     folder.skip(name, f"larger than {ONE_FILE >> 20} MB; load it by itself")
                     continue
                 kind = kind_of(name, file.read(PROBE))
                 if kind in CONVERTED:
-                    convert.append((name, path.resolve(), kind))
+                    convert.append((name, found, kind))
                 else:
                     file.seek(0)
                     folder.add(name, "".join(pieces(file)))

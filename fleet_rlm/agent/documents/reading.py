@@ -7,6 +7,7 @@ every byte has a meaning and nothing is dropped.
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from fleet_rlm.agent.documents.errors import DocumentError
+from fleet_rlm.core import inside
 
 PIECE = 1 << 22
 LONGEST_LINE = 1 << 20
@@ -28,7 +30,8 @@ MARKS = {
 
 
 def opened(path: Path) -> IO[bytes]:
-    """A regular file, open. No link is followed: the path was resolved when it was checked against the roots.
+    """A regular file, open. No link is followed, at its end or on the way: the path was resolved when it was checked
+    against the roots, and a folder of it may have become a link since.
 
     Raises:
         DocumentError: it is something else, or cannot be read.
@@ -36,8 +39,10 @@ def opened(path: Path) -> IO[bytes]:
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a pipe or device may wait, or wake whoever is there
             raise DocumentError(f"{path} is not a regular file")
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = inside.opened(Path(path.anchor), path.parts[1:])
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise DocumentError(f"{path} was replaced by a link while it was opened; load it again") from None
         raise DocumentError(f"{path} cannot be read: {error.strerror}") from None
     return open(fd, "rb")
 

@@ -64,10 +64,10 @@ def _files(roots: Roots, path: str, pattern: str) -> Iterator[tuple[str, Path]]:
     top = roots.resolve(path or ".")
     if not top.is_dir():
         raise UserError(f"{path} is a file, not a directory; read it by read_file_slice or load_document")
-    for file in roots.files(top):
+    for file, found in roots.files(top):
         told = str(file.relative_to(top))
-        if (fnmatch.fnmatch(file.name, pattern) or fnmatch.fnmatch(told, pattern)) and os.path.isfile(file):
-            yield told, file.resolve()
+        if (fnmatch.fnmatch(file.name, pattern) or fnmatch.fnmatch(told, pattern)) and os.path.isfile(found):
+            yield told, found
 
 
 def _listed(roots: Roots, path: str, pattern: str) -> str:

@@ -53,6 +53,14 @@ def test_a_link_put_in_the_place_of_a_checked_file_is_not_followed(tmp_path: Pat
         opened(tmp_path / "link")
 
 
+def test_a_link_put_in_the_place_of_a_folder_on_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("secret")
+    (tmp_path / "folder").symlink_to(tmp_path / "outside")
+    with pytest.raises(DocumentError, match="was replaced by a link while it was opened"):
+        opened(tmp_path / "folder" / "file")
+
+
 def test_what_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="cannot be read: No such file"):
         opened(tmp_path / "gone")
