@@ -109,7 +109,7 @@ def test_a_walk_stays_inside_and_out_of_the_home_of_fleet_and_says_what_it_leave
         ("a.txt", "a.txt"),
         ("inner", "a.txt"),
         ("b/c.txt", "b/c.txt"),
-    ]  # what was checked is what is opened
+    ]  # as checked, so opened
     assert set(skipped) == {".git", "node_modules", "fleet-home", "around", "key", "system"}
 
 
