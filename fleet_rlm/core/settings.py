@@ -77,7 +77,7 @@ class Settings:
     @property
     def closed_places(self) -> tuple[Path, ...]:
         """Where no agent reads: the home, which holds keys and the saved state of sessions, and what is closed."""
-        return tuple(Path(place).expanduser().resolve() for place in (self.home, *self.closed))
+        return tuple(place.expanduser().resolve() for place in (self.home, *map(Path, self.closed)))
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:

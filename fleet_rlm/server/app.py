@@ -7,6 +7,7 @@ say who may use it is not loaded. What takes long to import is imported when it 
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib
 import os
 from pathlib import Path
@@ -14,7 +15,6 @@ from pathlib import Path
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import Dict, Float, Int, Unicode
-from traitlets.config import Config
 
 from fleet_rlm.core.errors import UserError
 from fleet_rlm.server.auth import check_routes, configure, enforce
@@ -80,7 +80,7 @@ class FleetApp(ExtensionApp):
 
     def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         super()._link_jupyter_server_extension(serverapp)
-        chosen = Config()
+        chosen = copy.deepcopy(serverapp.config)  # what an administrator wrote there stays, and is judged by `enforce`
         try:
             configure(chosen)
         except UserError as error:  # the server would go on without us, and without the sign-in that was asked for

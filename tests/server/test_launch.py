@@ -122,6 +122,18 @@ def test_a_jupyter_server_does_not_go_on_without_us_where_the_deployment_is_unsa
         serving.stop()
 
 
+def test_what_an_administrator_chose_is_not_replaced_unseen_by_what_auth_mode_is_short_for(tmp_path: Path) -> None:
+    guid = "00000000-0000-4000-8000-000000000001"
+    entra = {"AUTH_MODE": "entra", "ENTRA_CLIENT_ID": guid, "ENTRA_TENANTS": guid}
+    theirs = {"ServerApp.identity_provider_class": "jupyter_server.auth.identity.PasswordIdentityProvider"}
+    serving = Serving(tmp_path, theirs, **entra)
+    try:
+        with pytest.raises(AssertionError, match="AUTH_MODE=entra: the server signs people in by PasswordIdentityProv"):
+            serving.start()
+    finally:
+        serving.stop()
+
+
 OPEN = SimpleNamespace(auth_enabled=False, token="", token_generated=False)
 MADE_UP = SimpleNamespace(auth_enabled=True, token="x", token_generated=True)
 PASSWORD = SimpleNamespace(auth_enabled=True, token="", token_generated=False)

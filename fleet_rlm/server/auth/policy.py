@@ -156,6 +156,8 @@ def _pages(app: ServerApp) -> Iterator[Unsafe]:
         )
     behind = sorted(OVERRIDES & app.tornado_settings.keys())
     headers = app.tornado_settings.get("headers", {})
+    if not app.allow_origin_pat:  # else the server puts it there itself
+        behind += [name for name in app.tornado_settings if name == "allow_origin_pat"]
     behind += [f"headers[{name!r}]" for name in headers if name.lower() == "access-control-allow-origin"]
     for name in behind:
         yield Unsafe(

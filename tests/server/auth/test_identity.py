@@ -55,7 +55,7 @@ def test_without_it_our_routes_answer_401_with_a_challenge_in_every_mode(own: Ru
 def test_a_page_of_another_origin_opens_no_socket_even_with_the_server_s_token(own: Running) -> None:
     target = own.websocket + DRIVE
     assert socket_outcome(target, TOKEN) == "open"
-    assert socket_outcome(target, TOKEN, origin=STRANGER) == "403"
+    assert socket_outcome(target, TOKEN, origin=STRANGER) == "403 origin_forbidden"
 
 
 def test_a_debug_identity_changes_whose_data_is_seen(own: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_a_safe_entra_server_has_nothing_unsafe(server: Any) -> None:
             for name, value in (
                 *(("disable_check_xsrf", True), ("allow_unauthenticated_access", True)),
                 *(("authenticate_prometheus", False), ("nbconvert_csp_sandbox", False)),
-                *(("debug", True), ("serve_traceback", True)),
+                *(("debug", True), ("serve_traceback", True), ("allow_origin_pat", re.compile(".*"))),
             )
         ),
         *(
