@@ -21,6 +21,7 @@ from fleet_rlm.server.auth.user import EntraUser
 
 CALLBACK = "/fleet/oauth/callback"
 SIGN_IN_DAYS = 10 / (24 * 60)  # ten minutes to finish a sign-in
+PATH_CHARS = 1_000  # a cookie that is longer than 4,096 signs is none to a browser, and the sign-in could not end
 STATE = re.compile(r"[A-Za-z0-9_-]{20,100}")
 
 
@@ -53,7 +54,7 @@ class _Page(Ours, JupyterHandler):
     def inside(self, path: str) -> str:
         """The path, if it leads into this server, else its start page; what the query brings could be any address."""
         plain = path.startswith(self.base_url) and not path.startswith("//") and "\\" not in path and path.isprintable()
-        return path if plain and not urlsplit(path).netloc else self.base_url
+        return path if plain and len(path) <= PATH_CHARS and not urlsplit(path).netloc else self.base_url
 
     def refuse(self, refusal: Refusal) -> HTTPError:
         """The refusal, recorded, as tornado raises it; another one where too many sign-ins have failed here."""
