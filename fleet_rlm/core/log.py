@@ -64,6 +64,7 @@ class RunLog:
         self._lock = threading.RLock()
         self._span_ids = itertools.count(1)
         self._artifact_ids = itertools.count(1)
+        self._epoch = time.time_ns() // 1000 - _steady()  # the clock is asked once: it may jump while the run goes on
         self.is_closed = False
         self.journal: Journal | None = None
         self._spool: Spool | None = None
@@ -103,6 +104,8 @@ class RunLog:
             spool.close()
             raise UserError(f"{path} cannot be gone on with: {error.strerror}") from error
         log.directory, log._spool, log.is_closed = directory, spool, False
+        if log._events:  # nothing goes on before it began, where the clock was set back in between
+            log._epoch = max(log._epoch, log._events[-1].ts - _steady())
         log.journal = Journal(log._events, directory, edit)
         taken = [int(span[1:]) for span in log.journal.tree.spans if span[1:].isdecimal()]
         log._span_ids = itertools.count(max(taken, default=0) + 1)
@@ -171,7 +174,7 @@ class RunLog:
 
     def _numbered(self, event: Event) -> Event:
         """The event in its place: in this run, after what was written, at this time, in the current span."""
-        event.run, event.seq, event.ts = self.run, len(self._events), time.time_ns() // 1000
+        event.run, event.seq, event.ts = self.run, len(self._events), self._epoch + _steady()
         if event.span is None:
             event.span = self._here()
         return event
@@ -365,3 +368,10 @@ class RunLog:
                 if isinstance(event, (SpanStart, SpanEnd)):
                     event.attrs = {**event.attrs, f"{field}_artifact": kept.id, f"{field}_chars": len(value)}
         return event
+
+
+def _steady() -> int:
+    """Microseconds that only go on, as they do while the machine sleeps."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    return time.monotonic_ns() // 1000

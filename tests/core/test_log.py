@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,19 @@ def test_a_log_cut_in_its_last_line_is_read_up_to_there(tmp_path: Path) -> None:
     spool = tmp_path / "events.jsonl"
     lines = [*spool.read_bytes().splitlines(keepends=True)[:1], b'{"kind":"note","v":1,"ru']
     assert [event.text for event in RunLog.read(iter(lines)).events_since(0)] == ["one"]  # type: ignore[attr-defined]
+
+
+def test_a_clock_that_jumps_makes_no_span_end_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, now = RunLog("r-jump", tmp_path / "r-jump"), time.time_ns
+    log.emit(ev.RunStart(task="?", model="m", mode="agent"))
+    with log.span("turn", "agent"):
+        monkeypatch.setattr(time, "time_ns", lambda: now() - 3_600 * 10**9)
+        with log.span("step", "one"):
+            pass
+    log.close()
+    again = RunLog.reopen(tmp_path / "r-jump")
+    again.emit(ev.Note(level="info", text="later"))
+    again.close()
+    stamps = [event.ts for event in again.events_since(0)]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] - stamps[0] < 60 * 10**6
