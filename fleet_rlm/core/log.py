@@ -135,7 +135,7 @@ class RunLog:
                 raise ValueError(f"line {number} has seq {event.seq} where {len(log._events)} was due; events are lost")
             log._events.append(event)
         if log is None:
-            raise ValueError("the log holds no event")
+            raise ValueError("the log holds no event, so there is nothing to go on with; ask again")
         log.is_closed = True
         return log
 
