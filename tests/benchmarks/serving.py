@@ -33,10 +33,10 @@ TEXT = "x" * 300
 
 OF_THE_SERVER = (
     "Processor time by thread, 20 sessions x 50 events/s for 12 s, two runs on a busy machine (load average 10.1 and "
-    "7.6): the server 0.22 and 0.24 ms an event (its main thread 0.14 and 0.16, the thread of the store 0.04, zmq 0.03). "
-    "In one kernel, in the second run, the thread of the control channel took 0.24 ms, the one that emits 0.20, zmq "
-    "0.05. At 50 events a second each leaves its kernel alone, for a message waits 10 ms at most for the next event, and "
-    "each has a watcher of its own to be sent to; the server reads what has come within 4 ms together."
+    "7.6): the server 0.22 and 0.24 ms an event (its main thread 0.14 and 0.16, the thread of the store 0.04, zmq "
+    "0.03). In one kernel, in the second run, the thread of the control channel took 0.24 ms, the one that emits 0.20, "
+    "zmq 0.05. At 50 events a second each leaves its kernel alone, for a message waits 10 ms at most for the next "
+    "event, and each has a watcher of its own to be sent to; the server reads what has come within 4 ms together."
 )
 
 EMIT = """
