@@ -99,6 +99,7 @@ def test_a_question_is_answered_though_the_connection_broke_while_its_kernel_sta
             heard = talk.hear()
         assert heard["type"] == "accepted", heard
         assert talk.until("ended")["status"] == "ok"
+    assert server.finished(str(heard["run"]))["status"] == "ok"  # its row is written too
     runs = server.get("runs", session="broken off")["items"]
     assert [run["task"] for run in runs] == ["Is anybody there?", "Do you hear me?"]
     assert len(server.kernel_processes()) == len(before) + 1
