@@ -16,6 +16,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from jupyter_server.auth import IdentityProvider
 from jupyter_server.auth.identity import LegacyIdentityProvider, PasswordIdentityProvider
@@ -61,7 +62,7 @@ def identity_of(handler: RequestHandler) -> Identity:
     if deployment.debug_identities and deployment.app_env == "local" and _from_this_machine(handler.request):
         return _of_headers(handler.request)
     shared = type(handler.settings.get("identity_provider")) in ONE_SECRET
-    return Identity(LOCAL, LOCAL if shared else str(user.username), frozenset(ROLES))
+    return Identity(LOCAL, LOCAL if shared else _id(user.username), frozenset(ROLES))
 
 
 def _of_hub(user: Mapping[str, Any], deployment: Deployment) -> Identity:
@@ -71,7 +72,12 @@ def _of_hub(user: Mapping[str, Any], deployment: Deployment) -> Identity:
     name, groups = str(user["name"]), user.get("groups") or ()
     trusted = user.get("admin") is True or name == deployment.hub_owner
     roles = frozenset(ROLES) if trusted else frozenset(ROLES).intersection(groups)
-    return Identity(tid if isinstance(tid, str) and tid else deployment.hub_tenant, name, roles)
+    return Identity(tid if isinstance(tid, str) and tid else deployment.hub_tenant, _id(name), roles)
+
+
+def _id(name: str) -> str:
+    """A login name, which may hold any sign, as an id: what ids cannot hold is percent-encoded."""
+    return quote(name, safe="@:+")
 
 
 def _of_headers(request: HTTPServerRequest) -> Identity:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fleet_rlm.core.errors import UserError
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}", re.ASCII)
+ID = re.compile(r"[A-Za-z0-9_%][A-Za-z0-9._@:+~%-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Identity:
     """A user of a tenant.
 
     Raises:
-        UserError: an id is empty, longer than 64 characters, or holds other signs than letters, digits and `._@:-`.
+        UserError: an id is empty, longer than 64 characters, or holds other signs than letters, digits and
+            `._@:+~%-`, or begins with one of these that is neither `_` nor `%`.
     """
 
     tenant: str
@@ -29,7 +30,7 @@ class Identity:
         for name in ("tenant", "user"):
             value = getattr(self, name)
             if not isinstance(value, str) or not ID.fullmatch(value):
-                raise UserError(f"{name} must be a short id of letters, digits and ._@:-, not {value!r}")
+                raise UserError(f"{name} must be a short id of letters, digits and ._@:+~%-, not {value!r}")
 
 
 LOCAL = Identity("local", "local")

@@ -16,6 +16,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "ada": {"name": "ada", "kind": "user", "admin": False, "groups": [], "auth_state": {"user": {"tid": TENANT}}},
     "grace": {"name": "grace", "kind": "user", "admin": False, "groups": ["Fleet.Read", "staff"]},
     "guest": {"name": "guest", "kind": "user", "admin": False, "groups": ["staff"], "auth_state": None},
+    "zoe": {"name": "Zoë K+1@campus.example", "kind": "user", "admin": True, "groups": []},
     "root": {"name": "root", "kind": "user", "admin": True, "groups": []},
 }
 

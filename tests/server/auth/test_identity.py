@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fleet_rlm.server.services.owner import Owner
 from tests.server.auth.hub_like import TENANT
 from tests.server.auth.running import Running, running
 from tests.server.auth.world import DRIVE, RUNS, SETTINGS, STRANGER, outcome, socket_outcome
@@ -95,6 +96,12 @@ def test_the_hub_says_who_it_is_and_its_groups_what_they_may(
     told = {"Authorization": f"token {name}", "X-XSRFToken": "x", "Cookie": "_xsrf=x"}
     assert ask(hub, **told).json() == {"tenant": tenant, "user": name}
     assert [outcome(ask(hub, *one, **told)) for one in (("GET",), ("POST",), ("PATCH", SETTINGS))] == outcomes
+
+
+def test_a_name_that_is_no_id_is_made_one(hub: Running) -> None:
+    told = ask(hub, Authorization="token zoe").json()
+    assert told == {"tenant": "campus", "user": "Zo%C3%AB%20K+1@campus.example"}
+    assert Owner(**told).account().user == told["user"]  # one that a store keeps
 
 
 def test_users_of_another_provider_are_kept_apart_by_name_and_debug_identities_need_their_switch(
